@@ -4,9 +4,9 @@
  * bitmap: the granules that the destination does not hold.
  *
  * Threads: any thread may set bits.  A stripe's bits are cleared only by the
- * channel that owns the stripe (and, for the whole region, by
- * shmig_region_clear_all() before any channel runs).  All bit operations are
- * atomic on 64-bit words; bit 0 of word 0 is granule 0.
+ * channel that owns the stripe.  All bit operations are atomic on 64-bit
+ * words; bit 0 of word 0 is granule 0.  Ranges are cut at the region's end:
+ * no bit past it is ever set.
  */
 #ifndef SHMIG_DIRTY_REGION_H
 #define SHMIG_DIRTY_REGION_H
@@ -34,7 +34,7 @@ typedef struct ShmigRegion {
 
     /* Atomic. */
     uint64_t *pending;
-    uint64_t pending_granules; /* number of bits set in @pending */
+    uint64_t pending_granules; /* bits set in @pending; for a moment more */
 } ShmigRegion;
 
 /* All clear.  @length_bytes is not 0. */
