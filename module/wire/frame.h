@@ -14,19 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHMIG_VERSION_MIN 1
-#define SHMIG_VERSION_MAX 1
-
-#define SHMIG_HELLO_BYTES 64
-#define SHMIG_SESSION_ID_BYTES 16
-#define SHMIG_FRAME_BYTES 32
-#define SHMIG_RECORD_BYTES 24
-
-#define SHMIG_MAX_RECORDS 512           /* in one DATA frame */
-#define SHMIG_MAX_PAYLOAD (1u << 20)    /* bytes of one DATA frame */
-#define SHMIG_MAX_BODY (1u << 20)       /* bytes of OFFER and ANSWER */
-#define SHMIG_MAX_STREAM_BODY (64u << 10)
-#define SHMIG_STREAM_WINDOW (1u << 20)  /* bytes of stream without credit */
+#include "shmig/wire/limits.h"
 
 typedef struct ShmigHello {
     uint16_t version_min;
@@ -74,8 +62,8 @@ typedef struct ShmigFrame {
 
 void shmig_frame_encode(const ShmigFrame *frame,
                         uint8_t out[SHMIG_FRAME_BYTES]);
-/* Checks magic, type, flags, that body and payload keep the type's limits,
- * and that @sequence is the expected one. */
+/* Checks magic, type, flags, that body, payload and value keep the type's
+ * limits, and that @sequence is the expected one. */
 int shmig_frame_decode(const uint8_t in[SHMIG_FRAME_BYTES],
                        uint32_t sequence, ShmigFrame *frame,
                        const char **why);

@@ -7,12 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SHMIG_MAX_NAME 255      /* bytes of a RAM block or device id */
-#define SHMIG_MAX_RAM_BLOCKS 1024
-#define SHMIG_MAX_DISKS 256
-#define SHMIG_MAX_CHANNELS 64
-#define SHMIG_MAX_PROBLEMS 64
-#define SHMIG_MAX_TEXT 1024     /* bytes of one sentence */
+#include "shmig/wire/limits.h"
 
 typedef struct ShmigOfferRam {
     char *name;           /* the RAM block's idstr */
