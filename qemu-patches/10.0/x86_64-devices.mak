@@ -11,7 +11,6 @@ CONFIG_VMPORT=y
 CONFIG_PCI_BRIDGE=y
 CONFIG_PCIE_PORT=y
 CONFIG_PCIE_PCI_BRIDGE=y
-CONFIG_PXB=y
 
 # virtio
 CONFIG_VIRTIO_PCI=y
@@ -37,6 +36,7 @@ CONFIG_E1000E_PCI_EXPRESS=y
 # Consoles and input
 CONFIG_VGA_PCI=y
 CONFIG_USB_XHCI_PCI=y
+CONFIG_USB_HID=y
 
 # Clocks, watchdog, and what reports from the guest
 CONFIG_HPET=y
