@@ -78,6 +78,9 @@ static const char *record_problem(const ShmigRecord *r,
     uint64_t align = region->disk ? DISK_ALIGN : RAM_ALIGN;
     uint64_t first, last, end;
 
+    if (r->kind != SHMIG_RECORD_DATA && r->kind != SHMIG_RECORD_ZERO) {
+        return "record: unknown kind";
+    }
     if (!shmig_range_ok(r->offset, r->length, region->length_bytes)) {
         return "record: its range does not lie within the region";
     }
