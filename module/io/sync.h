@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Blocking exchange of hellos and frames with a deadline, for the handshake,
+ * before a connection is given to its channel's ring.
+ *
+ * A shutdown(2) of the socket by another thread ends a wait at once.
+ * Deadlines are on the clock of g_get_monotonic_time(), in microseconds.
+ */
+#ifndef SHMIG_IO_SYNC_H
+#define SHMIG_IO_SYNC_H
+
+#include <glib.h>
+#include "shmig/wire/frame.h"
+
+bool shmig_sync_write(int fd, const void *buf, size_t bytes,
+                      int64_t deadline_us, GError **errp);
+bool shmig_sync_read(int fd, void *buf, size_t bytes, int64_t deadline_us,
+                     GError **errp);
+
+bool shmig_sync_send_hello(int fd, const ShmigHello *hello,
+                           int64_t deadline_us, GError **errp);
+bool shmig_sync_recv_hello(int fd, ShmigHello *hello, int64_t deadline_us,
+                           GError **errp);
+
+/* Sends a frame whose body is @body (NULL: none). */
+bool shmig_sync_send_frame(int fd, uint8_t type, uint32_t sequence,
+                           GBytes *body, int64_t deadline_us, GError **errp);
+
+/*
+ * Receives a frame of @type and returns its body.  An ERROR frame becomes
+ * a SHMIG_ERROR_PEER error with the peer's sentence.
+ */
+GBytes *shmig_sync_recv_frame(int fd, uint8_t type, uint32_t sequence,
+                              int64_t deadline_us, GError **errp);
+
+/* A peer's sentence as valid, single-line UTF-8; the caller frees it. */
+char *shmig_sync_sentence(const void *body, size_t bytes);
+
+#endif
