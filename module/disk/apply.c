@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writing disk records to the destination's images, for one channel.
+ *
+ * A frame's payload is received into a buffer; its records become pieces
+ * (one write or one zero each, neighbours joined).  The pieces of the oldest
+ * frame are started in order, up to the first that overlaps one in flight;
+ * frames are started one after the other.
+ */
+#include "shmig/disk/apply.h"
+#include "shmig/base/container.h"
+#include "shmig/base/range.h"
+#include "shmig/dirty/region.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/*
+ * Every piece starts aligned to 4096 in the buffer: in the worst case each
+ * record wastes almost that much.  Untouched pages cost nothing.
+ */
+#define ALIGN 4096
+#define BUFFER_BYTES (SHMIG_MAX_PAYLOAD + SHMIG_MAX_RECORDS * ALIGN)
+#define MAX_IN_FLIGHT 64
+
+typedef struct Frame Frame;
+
+typedef struct Piece {
+    ShmigDiskReq req;
+    ShmigApply *apply;
+    Frame *frame;
+    uint32_t disk;
+    bool busy;
+} Piece;
+
+struct Frame {
+    bool used;
+    uint8_t *buffer;
+    ShmigRecord records[SHMIG_MAX_RECORDS];
+    uint32_t at[SHMIG_MAX_RECORDS]; /* in the buffer, of DATA records */
+    unsigned n_records;
+    unsigned next;        /* record to start */
+    uint64_t next_offset; /* within a ZERO record that spans stripes */
+    unsigned busy;        /* pieces in flight */
+};
+
+struct ShmigApply {
+    ShmigRing *ring;
+    const ShmigApplyOps *ops;
+    void *opaque;
+    ShmigDisk **disks;
+    bool *written; /* since the last flush */
+    uint32_t n_disks, first_region;
+    unsigned channel, channels;
+
+    Frame *frames; /* a ring buffer of the last frames that came */
+    unsigned n_frames;
+    unsigned head;  /* the oldest that is not started as a whole */
+    unsigned tail;  /* where the next goes */
+    Frame *placing; /* between place and go */
+    bool starved;   /* place said -EAGAIN */
+
+    Piece pieces[MAX_IN_FLIGHT];
+    unsigned in_flight;
+    bool failed;
+    bool starting;
+
+    bool draining, flush;
+    uint32_t flush_at;
+};
+
+static void start(ShmigApply *apply);
+
+static void fail(ShmigApply *apply, const Piece *piece, int err)
+{
+    if (!apply->failed) {
+        apply->failed = true;
+        apply->ops->failed(apply->opaque, piece->disk, piece->req.offset,
+                           err);
+    }
+}
+
+static void piece_done(ShmigOp *op, int res)
+{
+    Piece *piece = SHMIG_CONTAINER_OF(op, Piece, req.op);
+    ShmigApply *apply = piece->apply;
+
+    piece->busy = false;
+    apply->in_flight--;
+    if (piece->frame) {
+        piece->frame->busy--;
+    }
+    if (res < 0) {
+        fail(apply, piece, res);
+    }
+    start(apply);
+}
+
+static Piece *free_piece(ShmigApply *apply)
+{
+    for (unsigned i = 0; i < MAX_IN_FLIGHT; i++) {
+        if (!apply->pieces[i].busy) {
+            return &apply->pieces[i];
+        }
+    }
+    return NULL;
+}
+
+static bool overlaps(const ShmigApply *apply, uint32_t disk, uint64_t offset,
+                     uint64_t length)
+{
+    for (unsigned i = 0; i < MAX_IN_FLIGHT; i++) {
+        const Piece *p = &apply->pieces[i];
+
+        if (p->busy && p->disk == disk &&
+            shmig_ranges_overlap(offset, length, p->req.offset,
+                                 p->req.length)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Starts one request; false if it has to wait. */
+static bool start_piece(ShmigApply *apply, Frame *frame, uint32_t disk,
+                        ShmigDiskCmd cmd, uint64_t offset, uint64_t length,
+                        void *buf)
+{
+    Piece *piece = free_piece(apply);
+
+    if (!piece || (length && overlaps(apply, disk, offset, length))) {
+        return false;
+    }
+    piece->busy = true;
+    piece->frame = frame;
+    piece->disk = disk;
+    piece->req.cmd = cmd;
+    piece->req.offset = offset;
+    piece->req.length = length;
+    piece->req.buf = buf;
+    apply->in_flight++;
+    if (frame) {
+        frame->busy++;
+        apply->written[disk] = true;
+    }
+    shmig_disk_submit(apply->disks[disk], apply->ring, &piece->req);
+    return true;
+}
+
+/* Joins DATA records that follow each other on disk and in the buffer. */
+static bool start_data(ShmigApply *apply, Frame *frame)
+{
+    const ShmigRecord *first = &frame->records[frame->next];
+    uint32_t at = frame->at[frame->next];
+    uint64_t length = first->length;
+    unsigned i = frame->next + 1;
+
+    while (i < frame->n_records &&
+           frame->records[i].kind == SHMIG_RECORD_DATA &&
+           frame->records[i].region == first->region &&
+           frame->records[i].offset == first->offset + length &&
+           frame->at[i] == at + length) {
+        length += frame->records[i].length;
+        i++;
+    }
+    if (!start_piece(apply, frame, first->region - apply->first_region,
+                     SHMIG_DISK_WRITE, first->offset, length,
+                     frame->buffer + at)) {
+        return false;
+    }
+    frame->next = i;
+    return true;
+}
+
+/* One stripe of a ZERO record; those of other channels are passed over. */
+static bool start_zero(ShmigApply *apply, Frame *frame)
+{
+    const ShmigRecord *record = &frame->records[frame->next];
+    uint64_t end = record->offset + record->length;
+    uint64_t at = MAX(record->offset, frame->next_offset);
+    uint64_t stripe = at / SHMIG_STRIPE_BYTES;
+    uint64_t stop = MIN((stripe + 1) * SHMIG_STRIPE_BYTES, end);
+
+    if (shmig_stripe_channel(record->region, stripe, apply->channels) ==
+            apply->channel &&
+        !start_piece(apply, frame, record->region - apply->first_region,
+                     SHMIG_DISK_ZERO, at, stop - at, NULL)) {
+        return false;
+    }
+    frame->next_offset = stop;
+    if (stop == end) {
+        frame->next_offset = 0;
+        frame->next++;
+    }
+    return true;
+}
+
+static bool start_frame(ShmigApply *apply, Frame *frame)
+{
+    while (frame->next < frame->n_records) {
+        bool ok = frame->records[frame->next].kind == SHMIG_RECORD_DATA
+                      ? start_data(apply, frame)
+                      : start_zero(apply, frame);
+
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Starts a flush on each disk written to; true when there is no more. */
+static bool start_flushes(ShmigApply *apply)
+{
+    for (; apply->flush_at < apply->n_disks; apply->flush_at++) {
+        if (apply->written[apply->flush_at]) {
+            if (!start_piece(apply, NULL, apply->flush_at, SHMIG_DISK_FLUSH,
+                             0, 0, NULL)) {
+                return false;
+            }
+            apply->written[apply->flush_at] = false;
+        }
+    }
+    return true;
+}
+
+static void drain_step(ShmigApply *apply)
+{
+    if (!apply->draining || apply->in_flight || apply->failed) {
+        return;
+    }
+    if (apply->flush) {
+        apply->flush = !start_flushes(apply);
+        if (apply->in_flight || apply->flush) {
+            return;
+        }
+    }
+    apply->draining = false;
+    apply->ops->drained(apply->opaque);
+}
+
+/* The next frame may come when the buffer it will get is free. */
+static void reuse_frames(ShmigApply *apply)
+{
+    const Frame *next = &apply->frames[apply->tail];
+
+    if (apply->starved && !next->used && !next->busy) {
+        apply->starved = false;
+        apply->ops->resume(apply->opaque);
+    }
+}
+
+/* ops->resume() may bring the next frame and so come back here. */
+static void start(ShmigApply *apply)
+{
+    if (apply->starting) {
+        return;
+    }
+    apply->starting = true;
+    while (!apply->failed && apply->frames[apply->head].used &&
+           start_frame(apply, &apply->frames[apply->head])) {
+        apply->frames[apply->head].used = false;
+        apply->head = (apply->head + 1) % apply->n_frames;
+    }
+    apply->starting = false;
+    if (!apply->failed) {
+        reuse_frames(apply);
+        if (!apply->frames[apply->head].used) {
+            drain_step(apply);
+        }
+    }
+}
+
+/* Lays the DATA records out in the buffer. */
+static unsigned layout(Frame *frame, struct iovec *iov)
+{
+    const ShmigRecord *last = NULL;
+    uint32_t at = 0;
+    unsigned n_iov = 0;
+
+    for (unsigned i = 0; i < frame->n_records; i++) {
+        const ShmigRecord *r = &frame->records[i];
+
+        if (r->kind != SHMIG_RECORD_DATA) {
+            last = NULL;
+            continue;
+        }
+        if (!last || last->region != r->region ||
+            last->offset + last->length != r->offset) {
+            at = (at + ALIGN - 1) / ALIGN * ALIGN;
+        }
+        frame->at[i] = at;
+        iov[n_iov].iov_base = frame->buffer + at;
+        iov[n_iov].iov_len = r->length;
+        n_iov++;
+        at += r->length;
+        last = r;
+    }
+    return n_iov;
+}
+
+int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records,
+                      unsigned n, struct iovec *iov)
+{
+    Frame *frame = &apply->frames[apply->tail];
+
+    if (frame->used || frame->busy) {
+        apply->starved = true;
+        return -EAGAIN;
+    }
+    memcpy(frame->records, records, n * sizeof(*records));
+    frame->n_records = n;
+    frame->next = 0;
+    frame->next_offset = 0;
+    apply->placing = frame;
+    return layout(frame, iov);
+}
+
+void shmig_apply_go(ShmigApply *apply)
+{
+    apply->placing->used = true;
+    apply->placing = NULL;
+    apply->tail = (apply->tail + 1) % apply->n_frames;
+    start(apply);
+}
+
+void shmig_apply_drain(ShmigApply *apply, bool flush)
+{
+    apply->draining = true;
+    apply->flush = flush;
+    apply->flush_at = 0;
+    start(apply);
+}
+
+bool shmig_apply_quiet(const ShmigApply *apply)
+{
+    return apply->in_flight == 0;
+}
+
+ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
+                            uint32_t n_disks, uint32_t first_region,
+                            unsigned channel, unsigned channels,
+                            unsigned n_buffers, const ShmigApplyOps *ops,
+                            void *opaque)
+{
+    ShmigApply *apply = g_new0(ShmigApply, 1);
+
+    apply->ring = ring;
+    apply->disks = disks;
+    apply->n_disks = n_disks;
+    apply->first_region = first_region;
+    apply->channel = channel;
+    apply->channels = channels;
+    apply->ops = ops;
+    apply->opaque = opaque;
+    apply->written = g_new0(bool, n_disks);
+    apply->n_frames = n_buffers;
+    apply->frames = g_new0(Frame, n_buffers);
+    for (unsigned i = 0; i < n_buffers; i++) {
+        apply->frames[i].buffer = mmap(NULL, BUFFER_BYTES,
+                                       PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        g_assert(apply->frames[i].buffer != MAP_FAILED);
+    }
+    for (unsigned i = 0; i < MAX_IN_FLIGHT; i++) {
+        apply->pieces[i].apply = apply;
+        apply->pieces[i].req.op.done = piece_done;
+    }
+    return apply;
+}
+
+void shmig_apply_free(ShmigApply *apply)
+{
+    if (apply) {
+        for (unsigned i = 0; i < apply->n_frames; i++) {
+            munmap(apply->frames[i].buffer, BUFFER_BYTES);
+        }
+        g_free(apply->frames);
+        g_free(apply->written);
+        g_free(apply);
+    }
+}

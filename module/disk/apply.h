@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writing disk records to the destination's images, for one channel.
+ *
+ * Requests of one channel that overlap are never in flight together, so the
+ * last record for a byte is what the image holds in the end; other channels
+ * never touch the same stripes.  Everything runs on the channel's thread.
+ */
+#ifndef SHMIG_DISK_APPLY_H
+#define SHMIG_DISK_APPLY_H
+
+#include "shmig/disk/disk.h"
+#include "shmig/io/conn.h"
+
+typedef struct ShmigApply ShmigApply;
+
+typedef struct ShmigApplyOps {
+    /* There is room again after shmig_apply_place() said -EAGAIN. */
+    void (*resume)(void *opaque);
+    /* All frames given so far are applied (after shmig_apply_drain()). */
+    void (*drained)(void *opaque);
+    /* A request failed; the session is to end.  @err: -errno. */
+    void (*failed)(void *opaque, uint32_t disk, uint64_t offset, int err);
+} ShmigApplyOps;
+
+/* @disks: by region id minus @first_region. */
+ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
+                            uint32_t n_disks, uint32_t first_region,
+                            unsigned channel, unsigned channels,
+                            unsigned n_buffers, const ShmigApplyOps *ops,
+                            void *opaque);
+/* Nothing may be in flight. */
+void shmig_apply_free(ShmigApply *apply);
+
+/*
+ * A DATA frame of disk records (checked) is coming: fills @iov with where
+ * its payload goes.  Returns the number of pieces, or -EAGAIN.
+ */
+int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records,
+                      unsigned n, struct iovec *iov);
+/* The payload is in place: writes it. */
+void shmig_apply_go(ShmigApply *apply);
+
+/*
+ * ops->drained() comes when everything given before is applied, and with
+ * @flush also durable on every disk this channel wrote to since the last
+ * flush.
+ */
+void shmig_apply_drain(ShmigApply *apply, bool flush);
+
+/* Nothing is in flight. */
+bool shmig_apply_quiet(const ShmigApply *apply);
+
+#endif

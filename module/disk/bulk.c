@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The bulk copy of disks on one channel of the source.
+ *
+ * A slot takes a run of pending granules and goes FREE → READING (status,
+ * then read, extent by extent) → READ → SENDING → FREE.  Slots go out in the
+ * order they were taken.
+ */
+#include "shmig/disk/bulk.h"
+#include "shmig/base/container.h"
+#include "shmig/base/zero.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define BUFFER_BYTES SHMIG_MAX_PAYLOAD
+/* Zeroes within data travel as zero records from this size on. */
+#define ZERO_GRANULE 4096
+
+typedef enum SlotState {
+    SLOT_FREE,
+    SLOT_READING,
+    SLOT_READ,
+    SLOT_SENDING,
+} SlotState;
+
+typedef struct Slot {
+    ShmigDiskReq req;
+    ShmigBulk *bulk;
+    unsigned index;
+    SlotState state;
+    uint64_t order; /* of being taken */
+    uint64_t mark;  /* payloads to be popped first */
+    uint32_t disk;
+    uint64_t offset, length;
+    uint64_t at;      /* what is read up to here */
+    uint8_t *buffer;
+    uint64_t hole[BUFFER_BYTES / ZERO_GRANULE / 64]; /* bit: known zero */
+} Slot;
+
+struct ShmigBulk {
+    ShmigRing *ring;
+    ShmigLane *lane;
+    ShmigDiskSource *disks;
+    uint32_t n_disks;
+    unsigned channel, channels;
+
+    /* Where the walk over the channel's stripes is. */
+    uint32_t walk_disk;
+    uint64_t walk_stripe;
+
+    uint64_t order;
+    Slot *slots;
+    unsigned n_slots;
+    unsigned reading;
+
+    int error;
+    uint32_t error_disk;
+    uint64_t error_offset;
+};
+
+static void slot_step(Slot *slot);
+
+static void slot_fail(Slot *slot, int err)
+{
+    ShmigBulk *bulk = slot->bulk;
+
+    if (!bulk->error) {
+        bulk->error = err;
+        bulk->error_disk = slot->disk;
+        bulk->error_offset = slot->at;
+    }
+    /* The range is not copied; it stays taken, the session ends. */
+    slot->state = SLOT_READ;
+}
+
+static void slot_mark_hole(Slot *slot, uint64_t from, uint64_t to)
+{
+    /* Only whole granules count; the rest is read and looked at. */
+    from = (from + ZERO_GRANULE - 1) / ZERO_GRANULE;
+    to = to == slot->length ? (to + ZERO_GRANULE - 1) / ZERO_GRANULE
+                            : to / ZERO_GRANULE;
+    for (; from < to; from++) {
+        slot->hole[from / 64] |= 1ull << (from % 64);
+    }
+}
+
+static void slot_submit(Slot *slot, ShmigDiskCmd cmd, uint64_t length)
+{
+    ShmigBulk *bulk = slot->bulk;
+
+    slot->req.cmd = cmd;
+    slot->req.offset = slot->at;
+    slot->req.length = length;
+    slot->req.buf = slot->buffer + (slot->at - slot->offset);
+    bulk->reading++;
+    shmig_disk_submit(bulk->disks[slot->disk].disk, bulk->ring, &slot->req);
+}
+
+static void status_done(Slot *slot)
+{
+    uint64_t end = slot->offset + slot->length;
+    uint64_t bytes = MIN(slot->req.extent_bytes, end - slot->at);
+    uint64_t from = slot->at - slot->offset;
+
+    /*
+     * Whole granules only, except at the end: so that every read starts
+     * aligned in the buffer and on the disk.
+     */
+    if (slot->at + bytes < end) {
+        bytes = slot->req.extent_zero ? bytes / ZERO_GRANULE * ZERO_GRANULE
+                                      : (bytes + ZERO_GRANULE - 1) /
+                                            ZERO_GRANULE * ZERO_GRANULE;
+    }
+    if (slot->req.extent_zero && bytes) {
+        slot_mark_hole(slot, from, from + bytes);
+        slot->at += bytes;
+        slot_step(slot);
+    } else {
+        bytes = MIN(MAX(bytes, ZERO_GRANULE), end - slot->at);
+        slot_submit(slot, SHMIG_DISK_READ, bytes);
+    }
+}
+
+static void slot_done(ShmigOp *op, int res)
+{
+    Slot *slot = SHMIG_CONTAINER_OF(op, Slot, req.op);
+
+    slot->bulk->reading--;
+    if (res < 0) {
+        slot_fail(slot, res);
+    } else if (slot->req.cmd == SHMIG_DISK_STATUS) {
+        status_done(slot);
+    } else {
+        slot->at += slot->req.length;
+        slot_step(slot);
+    }
+}
+
+static void slot_step(Slot *slot)
+{
+    uint64_t end = slot->offset + slot->length;
+
+    if (slot->at < end) {
+        slot_submit(slot, SHMIG_DISK_STATUS, end - slot->at);
+    } else {
+        slot->state = SLOT_READ;
+    }
+}
+
+static bool mine(const ShmigBulk *bulk, uint32_t disk, uint64_t stripe)
+{
+    return shmig_stripe_channel(bulk->disks[disk].region->id, stripe,
+                                bulk->channels) == bulk->channel;
+}
+
+/*
+ * Finds the next run of pending granules in the channel's stripes from the
+ * walk's place on, at most once round; false if there is none.
+ */
+static bool walk(ShmigBulk *bulk, uint64_t *first, uint64_t *n)
+{
+    for (uint32_t i = 0; i <= bulk->n_disks; i++) {
+        ShmigRegion *region = bulk->disks[bulk->walk_disk].region;
+        uint64_t per_stripe = shmig_stripe_granules(region);
+
+        while (__atomic_load_n(&region->pending_granules, __ATOMIC_RELAXED) &&
+               bulk->walk_stripe < region->n_stripes) {
+            uint64_t at = bulk->walk_stripe * per_stripe;
+
+            if (mine(bulk, bulk->walk_disk, bulk->walk_stripe)) {
+                *n = shmig_region_find(region, at,
+                                       MIN(at + per_stripe,
+                                           region->n_granules),
+                                       BUFFER_BYTES >> region->granule_shift,
+                                       first);
+                if (*n) {
+                    return true;
+                }
+            }
+            bulk->walk_stripe++;
+        }
+        bulk->walk_stripe = 0;
+        bulk->walk_disk = (bulk->walk_disk + 1) % bulk->n_disks;
+    }
+    return false;
+}
+
+static void slot_take(ShmigBulk *bulk, Slot *slot, uint64_t first, uint64_t n)
+{
+    ShmigRegion *region = bulk->disks[bulk->walk_disk].region;
+
+    slot->disk = bulk->walk_disk;
+    slot->offset = first << region->granule_shift;
+    slot->length = MIN(n << region->granule_shift,
+                       region->length_bytes - slot->offset);
+    slot->at = slot->offset;
+    slot->order = bulk->order++;
+    slot->state = SLOT_READING;
+    memset(slot->hole, 0, sizeof(slot->hole));
+    slot->mark = shmig_lane_take(bulk->lane, slot->index, region, first, n);
+    slot_step(slot);
+}
+
+void shmig_bulk_fill(ShmigBulk *bulk)
+{
+    uint64_t first, n;
+
+    if (!bulk->n_disks || bulk->error) {
+        return;
+    }
+    for (unsigned i = 0; i < bulk->n_slots; i++) {
+        if (bulk->slots[i].state == SLOT_FREE) {
+            if (!walk(bulk, &first, &n)) {
+                return;
+            }
+            slot_take(bulk, &bulk->slots[i], first, n);
+        }
+    }
+}
+
+static bool slot_is_hole(const Slot *slot, uint64_t at)
+{
+    uint64_t granule = at / ZERO_GRANULE;
+
+    return slot->hole[granule / 64] & (1ull << (granule % 64));
+}
+
+/* The run of one kind at @at of the slot's buffer. */
+static uint64_t run_length(const Slot *slot, uint64_t at, bool *zero)
+{
+    uint64_t from = at;
+
+    *zero = false;
+    for (; at < slot->length; at += ZERO_GRANULE) {
+        size_t bytes = MIN(ZERO_GRANULE, slot->length - at);
+        bool z = slot_is_hole(slot, at) ||
+                 shmig_is_zero(slot->buffer + at, bytes);
+
+        if (at == from) {
+            *zero = z;
+        } else if (z != *zero) {
+            break;
+        }
+    }
+    return MIN(at, slot->length) - from;
+}
+
+static void slot_batch(Slot *slot, ShmigBatch *batch)
+{
+    ShmigDiskSource *source = &slot->bulk->disks[slot->disk];
+    uint64_t at = 0;
+
+    shmig_batch_reset(batch);
+    while (at < slot->length) {
+        bool zero;
+        uint64_t n = run_length(slot, at, &zero);
+
+        shmig_batch_add(batch, source->region->id, slot->offset + at, n,
+                        zero ? NULL : slot->buffer + at);
+        shmig_count(zero ? &source->stats.zero_bytes
+                         : &source->stats.data_bytes, n);
+        at += n;
+    }
+}
+
+static Slot *oldest(ShmigBulk *bulk)
+{
+    Slot *found = NULL;
+
+    for (unsigned i = 0; i < bulk->n_slots; i++) {
+        Slot *slot = &bulk->slots[i];
+
+        if ((slot->state == SLOT_READING || slot->state == SLOT_READ) &&
+            (!found || slot->order < found->order)) {
+            found = slot;
+        }
+    }
+    return found;
+}
+
+bool shmig_bulk_next(ShmigBulk *bulk, ShmigBatch *batch)
+{
+    Slot *slot = oldest(bulk);
+
+    if (!slot || slot->state != SLOT_READ || bulk->error ||
+        shmig_lane_popped(bulk->lane) < slot->mark) {
+        return false;
+    }
+    slot_batch(slot, batch);
+    slot->state = SLOT_SENDING;
+    shmig_lane_release(bulk->lane, slot->index);
+    return true;
+}
+
+void shmig_bulk_sent(ShmigBulk *bulk)
+{
+    for (unsigned i = 0; i < bulk->n_slots; i++) {
+        if (bulk->slots[i].state == SLOT_SENDING) {
+            bulk->slots[i].state = SLOT_FREE;
+        }
+    }
+}
+
+bool shmig_bulk_quiet(const ShmigBulk *bulk)
+{
+    return bulk->reading == 0;
+}
+
+bool shmig_bulk_done(ShmigBulk *bulk)
+{
+    uint64_t first, n;
+
+    for (unsigned i = 0; i < bulk->n_slots; i++) {
+        if (bulk->slots[i].state != SLOT_FREE) {
+            return false;
+        }
+    }
+    return !bulk->n_disks || !walk(bulk, &first, &n);
+}
+
+int shmig_bulk_error(const ShmigBulk *bulk, uint32_t *disk, uint64_t *offset)
+{
+    *disk = bulk->error_disk;
+    *offset = bulk->error_offset;
+    return bulk->error;
+}
+
+ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
+                          ShmigDiskSource *disks, uint32_t n_disks,
+                          unsigned channel, unsigned channels,
+                          unsigned n_buffers)
+{
+    ShmigBulk *bulk = g_new0(ShmigBulk, 1);
+
+    g_assert(n_buffers <= SHMIG_LANE_RANGES);
+    bulk->ring = ring;
+    bulk->lane = lane;
+    bulk->disks = disks;
+    bulk->n_disks = n_disks;
+    bulk->channel = channel;
+    bulk->channels = channels;
+    bulk->n_slots = n_disks ? n_buffers : 0;
+    bulk->slots = g_new0(Slot, n_buffers);
+    for (unsigned i = 0; i < bulk->n_slots; i++) {
+        bulk->slots[i].bulk = bulk;
+        bulk->slots[i].index = i;
+        bulk->slots[i].req.op.done = slot_done;
+        bulk->slots[i].buffer = mmap(NULL, BUFFER_BYTES,
+                                     PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        g_assert(bulk->slots[i].buffer != MAP_FAILED);
+    }
+    return bulk;
+}
+
+void shmig_bulk_free(ShmigBulk *bulk)
+{
+    if (bulk) {
+        for (unsigned i = 0; i < bulk->n_slots; i++) {
+            munmap(bulk->slots[i].buffer, BUFFER_BYTES);
+        }
+        g_free(bulk->slots);
+        g_free(bulk);
+    }
+}

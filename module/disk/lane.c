@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The cursor rule, where guest writes and bulk copy meet. */
+#include "shmig/disk/lane.h"
+#include "shmig/base/range.h"
+#include "shmig/disk/mirror.h"
+
+#include <string.h>
+
+void shmig_lane_init(ShmigLane *lane, uint64_t max_queued_bytes,
+                     void (*wake)(void *opaque), void *opaque)
+{
+    memset(lane, 0, sizeof(*lane));
+    g_mutex_init(&lane->lock);
+    lane->max_queued_bytes = max_queued_bytes;
+    lane->wake = wake;
+    lane->opaque = opaque;
+}
+
+void shmig_inline_free(ShmigInline *list)
+{
+    while (list) {
+        ShmigInline *next = list->next;
+
+        g_free(list);
+        list = next;
+    }
+}
+
+void shmig_lane_destroy(ShmigLane *lane)
+{
+    shmig_inline_free(lane->head);
+    g_mutex_clear(&lane->lock);
+}
+
+static bool is_copying(const ShmigLane *lane, uint32_t region,
+                       uint64_t offset, uint64_t length)
+{
+    for (unsigned i = 0; i < SHMIG_LANE_RANGES; i++) {
+        if (lane->copying[i].length && lane->copying[i].region == region &&
+            shmig_ranges_overlap(offset, length, lane->copying[i].offset,
+                                 lane->copying[i].length)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Memory that a payload takes; what bounds the queue. */
+static uint64_t item_bytes(const ShmigInline *item)
+{
+    return sizeof(*item) + (item->zero ? 0 : item->length);
+}
+
+static void push(ShmigLane *lane, ShmigRegion *region,
+                 ShmigRegionStats *stats, uint64_t offset, uint64_t length,
+                 const uint8_t *buf)
+{
+    ShmigInline *item = g_malloc(sizeof(*item) + (buf ? length : 0));
+
+    item->next = NULL;
+    item->stats = stats;
+    item->region = region->id;
+    item->offset = offset;
+    item->length = length;
+    item->zero = !buf;
+    if (buf) {
+        memcpy(item->bytes, buf, length);
+    }
+    lane->queued_bytes += item_bytes(item);
+    if (lane->tail) {
+        lane->tail->next = item;
+    } else {
+        lane->head = item;
+    }
+    lane->tail = item;
+    lane->n_pushed++;
+}
+
+/*
+ * Pieces a granule at a time and joins neighbours that are to be sent, so
+ * that an aligned write stays one payload.
+ */
+static void sort_out(ShmigLane *lane, ShmigRegion *region,
+                     ShmigRegionStats *stats, uint64_t offset,
+                     uint64_t length, const uint8_t *buf)
+{
+    uint64_t granule_bytes = (uint64_t)1 << region->granule_shift;
+    uint64_t at = offset, end = offset + length, run = offset;
+    bool full = lane->queued_bytes + length > lane->max_queued_bytes;
+
+    while (at < end) {
+        uint64_t granule = at >> region->granule_shift;
+        uint64_t stop = MIN((granule + 1) * granule_bytes, end);
+        bool send = false;
+
+        if (shmig_region_any(region, granule, 1)) {
+            /* The bulk copy will read it. */
+        } else if (full || is_copying(lane, region->id, at, stop - at)) {
+            shmig_region_set(region, granule, 1);
+        } else {
+            send = true;
+        }
+        if (!send || stop == end) {
+            uint64_t run_end = send ? stop : at;
+
+            if (run < run_end) {
+                push(lane, region, stats, run, run_end - run,
+                     buf ? buf + (run - offset) : NULL);
+            }
+            run = stop;
+        }
+        at = stop;
+    }
+}
+
+/* How long until the queue is down to half of what it may hold. */
+static int64_t delay_ns(const ShmigLane *lane)
+{
+    uint64_t half = lane->max_queued_bytes / 2;
+
+    if (lane->queued_bytes <= half || !lane->bytes_per_s) {
+        return 0;
+    }
+    return MIN((lane->queued_bytes - half) * 1e9 / lane->bytes_per_s,
+               SHMIG_MIRROR_MAX_DELAY_NS);
+}
+
+int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
+                           ShmigRegionStats *stats, uint64_t offset,
+                           uint64_t length, const uint8_t *buf)
+{
+    uint64_t first = offset >> region->granule_shift;
+    uint64_t last = (offset + length - 1) >> region->granule_shift;
+    int64_t delay;
+
+    /*
+     * Without the lock: the write is complete, so a bulk copy that clears
+     * the bits after this look reads the new bytes.
+     */
+    if (shmig_region_all(region, first, last - first + 1)) {
+        return 0;
+    }
+    g_mutex_lock(&lane->lock);
+    if (lane->closed) {
+        shmig_region_set_bytes(region, offset, length);
+    } else {
+        sort_out(lane, region, stats, offset, length, buf);
+    }
+    delay = lane->closed ? 0 : delay_ns(lane);
+    g_mutex_unlock(&lane->lock);
+    if (delay) {
+        shmig_count(&stats->delayed_ns, delay);
+    }
+    lane->wake(lane->opaque);
+    return delay;
+}
+
+uint64_t shmig_lane_take(ShmigLane *lane, unsigned slot, ShmigRegion *region,
+                         uint64_t first, uint64_t n)
+{
+    uint64_t mark;
+
+    g_assert(slot < SHMIG_LANE_RANGES && !lane->copying[slot].length);
+    g_mutex_lock(&lane->lock);
+    lane->copying[slot].region = region->id;
+    lane->copying[slot].offset = first << region->granule_shift;
+    lane->copying[slot].length = n << region->granule_shift;
+    shmig_region_clear(region, first, n);
+    mark = lane->n_pushed;
+    g_mutex_unlock(&lane->lock);
+    return mark;
+}
+
+void shmig_lane_release(ShmigLane *lane, unsigned slot)
+{
+    g_mutex_lock(&lane->lock);
+    lane->copying[slot].length = 0;
+    g_mutex_unlock(&lane->lock);
+}
+
+ShmigInline *shmig_lane_pop(ShmigLane *lane, uint64_t max_bytes,
+                            unsigned max_n)
+{
+    ShmigInline *list, *item, *last = NULL;
+    uint64_t bytes = 0;
+
+    g_mutex_lock(&lane->lock);
+    list = lane->head;
+    for (item = list; item && max_n; item = item->next, max_n--) {
+        uint64_t payload = item->zero ? 0 : item->length;
+
+        if (last && payload > max_bytes) {
+            break;
+        }
+        max_bytes -= MIN(payload, max_bytes);
+        bytes += item_bytes(item);
+        lane->n_popped++;
+        last = item;
+    }
+    if (last) {
+        last->next = NULL;
+        lane->head = item;
+        lane->tail = item ? lane->tail : NULL;
+        lane->queued_bytes -= bytes;
+    }
+    g_mutex_unlock(&lane->lock);
+    return list;
+}
+
+uint64_t shmig_lane_popped(ShmigLane *lane)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lane->lock);
+
+    return locker ? lane->n_popped : 0;
+}
+
+uint64_t shmig_lane_queued_bytes(ShmigLane *lane)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lane->lock);
+
+    return locker ? lane->queued_bytes : 0;
+}
+
+void shmig_lane_set_rate(ShmigLane *lane, uint64_t bytes_per_s)
+{
+    g_mutex_lock(&lane->lock);
+    lane->bytes_per_s = bytes_per_s;
+    g_mutex_unlock(&lane->lock);
+}
+
+void shmig_lane_close(ShmigLane *lane)
+{
+    ShmigInline *list;
+
+    g_mutex_lock(&lane->lock);
+    lane->closed = true;
+    list = lane->head;
+    lane->head = lane->tail = NULL;
+    lane->queued_bytes = 0;
+    g_mutex_unlock(&lane->lock);
+    shmig_inline_free(list);
+}
