@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One channel of either side.
+ *
+ * States of the thread: RUN → LAST_WORDS (the ERROR frame is on its way) →
+ * LINGER (waits for the peer to read it and close) → CLOSED (waits for what
+ * is in flight).  The two in the middle end at a deadline.
+ */
+#include "shmig/session/channel.h"
+#include "shmig/base/error.h"
+#include "shmig/io/sync.h"
+#include "shmig/wire/offer.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define RING_ENTRIES 256
+/* For the peer to read why we end; a dead peer must not hold us longer. */
+#define LAST_WORDS_NS 500000000
+#define MAX_CONTROL 16
+
+typedef enum ChannelState {
+    CHANNEL_RUN,
+    CHANNEL_LAST_WORDS,
+    CHANNEL_LINGER,
+    CHANNEL_CLOSED,
+} ChannelState;
+
+struct ShmigChannel {
+    /* Constant. */
+    unsigned index;
+    int fd;
+    ShmigFault *fault;
+    ShmigStats *stats;
+    const ShmigChannelOps *ops;
+    void *opaque;
+    ShmigRing *ring;
+    ShmigConn *conn;
+    ShmigStream *stream;
+    GThread *thread;
+
+    /* The thread. */
+    ChannelState state;
+    bool conn_closed;
+    bool sending; /* what ops->send() gave is on its way */
+    int64_t deadline_ns;
+
+    /* Atomic. */
+    int ending;
+
+    GMutex lock;
+    /* Under the lock. */
+    ShmigFrame control[MAX_CONTROL];
+    unsigned n_control;
+};
+
+static int64_t now_ns(void)
+{
+    return g_get_monotonic_time() * 1000;
+}
+
+static void fail(ShmigChannel *channel, int code, const char *text)
+{
+    channel->ops->failed(channel->opaque,
+                         g_error_new_literal(SHMIG_ERROR, code, text));
+}
+
+static int stream_frame(ShmigChannel *channel, const ShmigFrame *frame,
+                        const uint8_t *body, const char **why)
+{
+    if (!channel->stream) {
+        *why = "a stream frame on a channel that carries no stream";
+        return -EPROTO;
+    }
+    if (frame->type == SHMIG_FRAME_CREDIT) {
+        return shmig_stream_credited(channel->stream, frame->value, why);
+    }
+    if (channel->conn_closed) {
+        return 0;
+    }
+    return shmig_stream_received(channel->stream, body, frame->body,
+                                 frame->flags & SHMIG_FRAME_EOF, why);
+}
+
+static int on_frame(void *opaque, const ShmigFrame *frame,
+                    const uint8_t *body, const char **why)
+{
+    ShmigChannel *channel = opaque;
+
+    switch (frame->type) {
+    case SHMIG_FRAME_STREAM:
+    case SHMIG_FRAME_CREDIT:
+        return stream_frame(channel, frame, body, why);
+    case SHMIG_FRAME_ERROR: {
+        g_autofree char *text = shmig_sync_sentence(body, frame->body);
+
+        fail(channel, SHMIG_ERROR_PEER, text);
+        return -ESHUTDOWN;
+    }
+    default:
+        return channel->ops->frame(channel->opaque, frame, why);
+    }
+}
+
+static int on_data(void *opaque, const ShmigFrame *frame,
+                   const ShmigRecord *records, struct iovec *iov,
+                   const char **why)
+{
+    ShmigChannel *channel = opaque;
+
+    if (!channel->ops->data) {
+        *why = "data sent to the source";
+        return -EPROTO;
+    }
+    return channel->ops->data(channel->opaque, frame, records, iov, why);
+}
+
+static int on_payload(void *opaque, const char **why)
+{
+    ShmigChannel *channel = opaque;
+
+    return channel->ops->payload(channel->opaque, why);
+}
+
+static void on_sent(void *opaque)
+{
+    ShmigChannel *channel = opaque;
+
+    if (channel->sending) {
+        channel->sending = false;
+        channel->ops->sent(channel->opaque);
+    }
+}
+
+static void on_closed(void *opaque, int err, const char *why)
+{
+    ShmigChannel *channel = opaque;
+    g_autofree char *text = NULL;
+
+    channel->conn_closed = true;
+    if (err == -EPROTO) {
+        text = g_strdup_printf("the peer broke the protocol on channel %u: "
+                               "%s", channel->index, why ? why : "?");
+        fail(channel, SHMIG_ERROR_PROTOCOL, text);
+    } else if (err == 0) {
+        text = g_strdup_printf("the peer closed channel %u",
+                               channel->index);
+        fail(channel, SHMIG_ERROR_LOST, text);
+    } else {
+        text = g_strdup_printf("the connection of channel %u was lost: %s",
+                               channel->index, g_strerror(-err));
+        fail(channel, SHMIG_ERROR_LOST, text);
+    }
+    if (channel->stream) {
+        shmig_stream_shutdown(channel->stream);
+    }
+}
+
+static const ShmigConnOps conn_ops = {
+    .frame = on_frame,
+    .data = on_data,
+    .payload = on_payload,
+    .sent = on_sent,
+    .closed = on_closed,
+};
+
+static bool send_control(ShmigChannel *channel)
+{
+    ShmigFrame frame;
+
+    g_mutex_lock(&channel->lock);
+    if (!channel->n_control) {
+        g_mutex_unlock(&channel->lock);
+        return false;
+    }
+    frame = channel->control[0];
+    channel->n_control--;
+    memmove(channel->control, channel->control + 1,
+            channel->n_control * sizeof(frame));
+    g_mutex_unlock(&channel->lock);
+    if (channel->ops->control_sent) {
+        channel->ops->control_sent(channel->opaque, frame.type);
+    }
+    shmig_conn_send(channel->conn, &frame, NULL, NULL, 0);
+    return true;
+}
+
+static bool send_stream(ShmigChannel *channel)
+{
+    ShmigFrame frame = { .type = SHMIG_FRAME_CREDIT };
+    const uint8_t *bytes;
+    bool eof;
+
+    if (!channel->stream) {
+        return false;
+    }
+    frame.value = shmig_stream_credit_due(channel->stream);
+    if (frame.value) {
+        shmig_conn_send(channel->conn, &frame, NULL, NULL, 0);
+        return true;
+    }
+    frame.body = shmig_stream_peek(channel->stream, &bytes, &eof);
+    if (!frame.body && !eof) {
+        return false;
+    }
+    frame.type = SHMIG_FRAME_STREAM;
+    frame.flags = eof ? SHMIG_FRAME_EOF : 0;
+    shmig_count(&channel->stats->stream_bytes, frame.body);
+    shmig_conn_send(channel->conn, &frame, bytes, NULL, 0);
+    shmig_stream_next(channel->stream);
+    return true;
+}
+
+static void run(ShmigChannel *channel, int64_t *wait_ns)
+{
+    if (!shmig_conn_ready(channel->conn) || send_control(channel) ||
+        send_stream(channel)) {
+        return;
+    }
+    if (channel->ops->send(channel->opaque, channel->conn, wait_ns)) {
+        channel->sending = true;
+    }
+}
+
+/* Whether the peer should be told about our fault, and what. */
+static char *last_words(ShmigChannel *channel)
+{
+    g_autoptr(GError) error = shmig_fault_get(channel->fault);
+
+    if (!error || error->code == SHMIG_ERROR_PEER ||
+        error->code == SHMIG_ERROR_LOST) {
+        return NULL;
+    }
+    return g_strndup(error->message, SHMIG_MAX_TEXT);
+}
+
+static void set_state(ShmigChannel *channel, ChannelState state)
+{
+    g_debug("channel %u: state %d → %d", channel->index, channel->state,
+            state);
+    channel->state = state;
+}
+
+static void say_last_words(ShmigChannel *channel)
+{
+    g_autofree char *text = last_words(channel);
+    ShmigFrame frame = { .type = SHMIG_FRAME_ERROR };
+
+    if (!text) {
+        set_state(channel, CHANNEL_CLOSED);
+        shmig_conn_close(channel->conn, -ECANCELED, NULL);
+    } else if (shmig_conn_ready(channel->conn)) {
+        frame.body = strlen(text);
+        shmig_conn_send(channel->conn, &frame, text, NULL, 0);
+        set_state(channel, CHANNEL_LINGER);
+    }
+}
+
+/* The way down; *wait_ns is until when nothing has to be done. */
+static void end(ShmigChannel *channel, int64_t *wait_ns)
+{
+    if (channel->state == CHANNEL_RUN) {
+        channel->deadline_ns = now_ns() + LAST_WORDS_NS;
+        set_state(channel, CHANNEL_LAST_WORDS);
+    }
+    if (channel->state == CHANNEL_LAST_WORDS) {
+        say_last_words(channel);
+    } else if (channel->state == CHANNEL_LINGER &&
+               shmig_conn_ready(channel->conn)) {
+        /* Sent; the peer answers by closing. */
+        shutdown(channel->fd, SHUT_WR);
+    }
+    if (channel->state == CHANNEL_CLOSED) {
+        return;
+    }
+    *wait_ns = channel->deadline_ns - now_ns();
+    if (*wait_ns <= 0) {
+        set_state(channel, CHANNEL_CLOSED);
+        shmig_conn_close(channel->conn, -ETIMEDOUT, NULL);
+        *wait_ns = 0;
+    }
+}
+
+static bool is_over(ShmigChannel *channel)
+{
+    return channel->conn_closed && channel->ops->quiet(channel->opaque) &&
+           shmig_ring_in_flight(channel->ring) == 0;
+}
+
+static void *channel_thread(void *opaque)
+{
+    ShmigChannel *channel = opaque;
+
+    shmig_conn_start(channel->conn);
+    if (channel->stream) {
+        shmig_stream_start(channel->stream);
+    }
+    while (!is_over(channel)) {
+        int64_t wait_ns = -1;
+        int ret;
+
+        if (channel->conn_closed) {
+            /* Only what is in flight is waited for. */
+        } else if (__atomic_load_n(&channel->ending, __ATOMIC_ACQUIRE)) {
+            end(channel, &wait_ns);
+        } else {
+            run(channel, &wait_ns);
+        }
+        if (is_over(channel)) {
+            break;
+        }
+        ret = shmig_ring_run(channel->ring, wait_ns);
+        if (ret < 0 && ret != -EINTR && ret != -ETIME && ret != -EAGAIN) {
+            fail(channel, SHMIG_ERROR_SYSTEM, g_strerror(-ret));
+            break;
+        }
+    }
+    return NULL;
+}
+
+void shmig_channel_resume(ShmigChannel *channel)
+{
+    shmig_conn_resume(channel->conn);
+}
+
+ShmigRing *shmig_channel_ring(ShmigChannel *channel)
+{
+    return channel->ring;
+}
+
+void shmig_channel_control(ShmigChannel *channel, uint8_t type,
+                           uint16_t flags, uint64_t value)
+{
+    ShmigFrame frame = { .type = type, .flags = flags, .value = value };
+
+    g_mutex_lock(&channel->lock);
+    g_assert(channel->n_control < MAX_CONTROL);
+    channel->control[channel->n_control++] = frame;
+    g_mutex_unlock(&channel->lock);
+    shmig_channel_wake(channel);
+}
+
+void shmig_channel_wake(ShmigChannel *channel)
+{
+    shmig_ring_wake(channel->ring);
+}
+
+void shmig_channel_end(ShmigChannel *channel)
+{
+    __atomic_store_n(&channel->ending, 1, __ATOMIC_RELEASE);
+    if (channel->stream) {
+        shmig_stream_shutdown(channel->stream);
+    }
+    shmig_ring_wake(channel->ring);
+}
+
+void shmig_channel_start(ShmigChannel *channel)
+{
+    g_autofree char *name = g_strdup_printf("shmig-%u", channel->index);
+
+    channel->thread = g_thread_new(name, channel_thread, channel);
+}
+
+void shmig_channel_join(ShmigChannel *channel)
+{
+    if (channel->thread) {
+        g_thread_join(g_steal_pointer(&channel->thread));
+    }
+}
+
+ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
+                                uint32_t rx_sequence, int stream_fd,
+                                ShmigFault *fault, ShmigStats *stats,
+                                bool count_rx, const ShmigChannelOps *ops,
+                                void *opaque, GError **errp)
+{
+    ShmigRing *ring = shmig_ring_new(RING_ENTRIES, errp);
+    ShmigChannel *channel;
+
+    if (!ring) {
+        return NULL;
+    }
+    channel = g_new0(ShmigChannel, 1);
+    channel->index = index;
+    channel->fd = fd;
+    channel->fault = fault;
+    channel->stats = stats;
+    channel->ops = ops;
+    channel->opaque = opaque;
+    channel->ring = ring;
+    channel->conn = shmig_conn_new(ring, fd, tx_sequence, rx_sequence,
+                                   &conn_ops, channel, stats, count_rx);
+    if (stream_fd >= 0) {
+        channel->stream = shmig_stream_new(ring, stream_fd);
+    }
+    g_mutex_init(&channel->lock);
+    return channel;
+}
+
+void shmig_channel_free(ShmigChannel *channel)
+{
+    if (channel) {
+        shmig_conn_free(channel->conn);
+        shmig_stream_free(channel->stream);
+        shmig_ring_free(channel->ring);
+        g_mutex_clear(&channel->lock);
+        g_free(channel);
+    }
+}

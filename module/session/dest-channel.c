@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What one channel of the destination does with what it receives. */
+#include "shmig/session/dest-internal.h"
+#include "shmig/base/error.h"
+#include "shmig/ram/receive.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* GO was sent: only then is there memory to receive into. */
+static bool may_have_data(ShmigDestChannel *dc, const char **why)
+{
+    ShmigDest *dest = dc->dest;
+
+    if (__atomic_load_n(&dest->go, __ATOMIC_ACQUIRE)) {
+        if (dc->final) {
+            *why = "data after the final drain";
+            return false;
+        }
+        return true;
+    }
+    *why = "data before GO";
+    return false;
+}
+
+static int on_data(void *opaque, const ShmigFrame *frame,
+                   const ShmigRecord *records, struct iovec *iov,
+                   const char **why)
+{
+    ShmigDestChannel *dc = opaque;
+    ShmigDest *dest = dc->dest;
+    int ret;
+
+    if (!may_have_data(dc, why)) {
+        return -EPROTO;
+    }
+    ret = shmig_records_check(records, frame->records, frame->payload,
+                              dest->regions, dest->n_regions, dc->index,
+                              dest->n_channels, why);
+    if (ret < 0) {
+        return ret;
+    }
+    dc->receiving_disk = dest->regions[records[0].region].disk;
+    if (dc->receiving_disk) {
+        return shmig_apply_place(dc->apply, records, frame->records, iov);
+    }
+    dc->n_records = frame->records;
+    memcpy(dc->records, records, frame->records * sizeof(*records));
+    return shmig_ram_place(records, frame->records, dest->hosts, iov);
+}
+
+static int on_payload(void *opaque, const char **why)
+{
+    ShmigDestChannel *dc = opaque;
+
+    if (dc->receiving_disk) {
+        shmig_apply_go(dc->apply);
+    } else {
+        shmig_ram_zero(dc->records, dc->n_records, dc->dest->hosts,
+                       dc->index, dc->dest->n_channels);
+    }
+    return 0;
+}
+
+static int on_drain(ShmigDestChannel *dc, const ShmigFrame *frame,
+                    const char **why)
+{
+    if (dc->draining || dc->final) {
+        *why = "a drain before the last one was answered, or after the final";
+        return -EPROTO;
+    }
+    dc->draining = true;
+    dc->drain_value = frame->value;
+    dc->drain_flags = frame->flags;
+    dc->final = frame->flags & SHMIG_FRAME_FINAL;
+    shmig_apply_drain(dc->apply, dc->final);
+    return 0;
+}
+
+static void drained(void *opaque)
+{
+    ShmigDestChannel *dc = opaque;
+    ShmigDest *dest = dc->dest;
+
+    dc->draining = false;
+    shmig_channel_control(dc->channel, SHMIG_FRAME_DRAINED, dc->drain_flags,
+                          dc->drain_value);
+    if (dc->final) {
+        g_mutex_lock(&dest->lock);
+        if (++dest->n_final == dest->n_channels &&
+            dest->state == SHMIG_DEST_RUNNING) {
+            shmig_dest_event(dest, SHMIG_DEST_EVENT_DRAINED);
+        }
+        g_mutex_unlock(&dest->lock);
+    }
+}
+
+static int on_commit(ShmigDestChannel *dc, const char **why)
+{
+    ShmigDest *dest = dc->dest;
+    int ret = 0;
+
+    g_mutex_lock(&dest->lock);
+    if (dc->index == 0 && dest->state == SHMIG_DEST_LOADED) {
+        shmig_dest_set_state(dest, SHMIG_DEST_OWNER);
+        shmig_dest_event(dest, SHMIG_DEST_EVENT_COMMIT);
+    } else if (dest->state != SHMIG_DEST_FAILED) {
+        *why = "COMMIT before READY";
+        ret = -EPROTO;
+    }
+    g_mutex_unlock(&dest->lock);
+    return ret;
+}
+
+static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
+{
+    ShmigDestChannel *dc = opaque;
+
+    switch (frame->type) {
+    case SHMIG_FRAME_DRAIN:
+        return on_drain(dc, frame, why);
+    case SHMIG_FRAME_COMMIT:
+        return on_commit(dc, why);
+    default:
+        *why = "a frame that only a destination sends";
+        return -EPROTO;
+    }
+}
+
+static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
+{
+    return false;
+}
+
+static void on_sent(void *opaque)
+{
+}
+
+static bool on_quiet(void *opaque)
+{
+    ShmigDestChannel *dc = opaque;
+
+    return shmig_apply_quiet(dc->apply);
+}
+
+static void on_failed(void *opaque, GError *error)
+{
+    ShmigDestChannel *dc = opaque;
+
+    shmig_dest_fail(dc->dest, error);
+}
+
+static void resume(void *opaque)
+{
+    ShmigDestChannel *dc = opaque;
+
+    shmig_channel_resume(dc->channel);
+}
+
+static void apply_failed(void *opaque, uint32_t disk, uint64_t offset,
+                         int err)
+{
+    ShmigDestChannel *dc = opaque;
+    ShmigOfferDisk *d = g_ptr_array_index(dc->dest->offer->disks, disk);
+
+    shmig_dest_fail(dc->dest, g_error_new(
+        SHMIG_ERROR, SHMIG_ERROR_DISK,
+        "disk \"%s\": writing the destination at offset %" G_GUINT64_FORMAT
+        " failed: %s%s", d->id, offset, g_strerror(-err),
+        err == -ENOSPC ? "; make room there and migrate again" : ""));
+}
+
+const ShmigChannelOps shmig_dest_channel_ops = {
+    .frame = on_frame,
+    .data = on_data,
+    .payload = on_payload,
+    .send = on_send,
+    .sent = on_sent,
+    .quiet = on_quiet,
+    .failed = on_failed,
+};
+
+const ShmigApplyOps shmig_dest_apply_ops = {
+    .resume = resume,
+    .drained = drained,
+    .failed = apply_failed,
+};

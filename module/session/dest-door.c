@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The door: hello and offer of each connection that comes in, on a thread of
+ * its own that never outlives its deadline, so that a peer that says nothing
+ * keeps nobody else out.
+ */
+#include "shmig/session/dest-internal.h"
+#include "shmig/base/error.h"
+#include "shmig/io/sync.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HELLO_US (5 * G_USEC_PER_SEC)
+/* The source may have far more to prepare before it joins the rest. */
+#define JOIN_US (30 * G_USEC_PER_SEC)
+
+static bool reply(ShmigDest *dest, int fd, const ShmigHello *theirs,
+                  const char *refusal, int64_t deadline_us)
+{
+    ShmigHello ours = {
+        .version_min = SHMIG_VERSION_MIN,
+        .version_max = SHMIG_VERSION_MAX,
+        .refused = refusal != NULL,
+        .channel = theirs->channel,
+        .channels = theirs->channels,
+    };
+
+    memcpy(ours.session, theirs->session, sizeof(ours.session));
+    if (!shmig_sync_send_hello(fd, &ours, deadline_us, NULL)) {
+        return false;
+    }
+    if (refusal) {
+        g_autoptr(GBytes) body = g_bytes_new(refusal, strlen(refusal));
+
+        g_message("a connection was refused: %s", refusal);
+        shmig_sync_send_frame(fd, SHMIG_FRAME_ERROR, 0, body, deadline_us,
+                              NULL);
+        /* Let the peer read it: closing with bytes unread would reset. */
+        shutdown(fd, SHUT_WR);
+    }
+    return true;
+}
+
+/* With the lock held: NULL if channel 0 of a new session may come in. */
+static const char *refuse_first(ShmigDest *dest)
+{
+    switch (dest->state) {
+    case SHMIG_DEST_LISTENING:
+        return NULL;
+    case SHMIG_DEST_FAILED:
+        return "the destination's migration has failed before; restart its "
+               "QEMU to try again";
+    default:
+        return "another migration to this destination is under way";
+    }
+}
+
+/* With the lock held. */
+static const char *refuse_further(ShmigDest *dest, const ShmigHello *hello)
+{
+    if (dest->state != SHMIG_DEST_JOINING ||
+        memcmp(dest->session, hello->session, sizeof(dest->session))) {
+        return "this channel belongs to no migration that is under way here";
+    }
+    if (hello->channels != dest->n_channels ||
+        hello->channel != dest->n_joined) {
+        return "the channels of a migration come in their order";
+    }
+    return NULL;
+}
+
+static void take_offer(ShmigDest *dest, ShmigOffer *offer)
+{
+    dest->offer = offer;
+    dest->n_ram = offer->ram->len;
+    dest->n_disks = offer->disks->len;
+    dest->n_regions = dest->n_ram + dest->n_disks;
+    dest->regions = g_new0(ShmigRegionInfo, dest->n_regions);
+    dest->hosts = g_new0(uint8_t *, dest->n_ram);
+    dest->disks = g_new0(ShmigDisk *, dest->n_disks);
+    for (uint32_t i = 0; i < dest->n_ram; i++) {
+        ShmigOfferRam *r = g_ptr_array_index(offer->ram, i);
+
+        dest->regions[i].length_bytes = r->used_bytes;
+    }
+    for (uint32_t i = 0; i < dest->n_disks; i++) {
+        ShmigOfferDisk *d = g_ptr_array_index(offer->disks, i);
+
+        dest->regions[dest->n_ram + i].disk = true;
+        dest->regions[dest->n_ram + i].length_bytes = d->size_bytes;
+    }
+}
+
+static void drop_offer(ShmigDest *dest)
+{
+    for (uint32_t i = 0; i < dest->n_disks; i++) {
+        shmig_disk_free(dest->disks[i]);
+    }
+    g_clear_pointer(&dest->disks, g_free);
+    g_clear_pointer(&dest->hosts, g_free);
+    g_clear_pointer(&dest->regions, g_free);
+    g_clear_pointer(&dest->offer, shmig_offer_free);
+    dest->n_ram = dest->n_disks = dest->n_regions = 0;
+}
+
+static void check(ShmigDest *dest, const ShmigHello *hello,
+                  GPtrArray *problems)
+{
+    if (dest->offer->channels != hello->channels) {
+        g_ptr_array_add(problems, g_strdup(
+            "the offer and the hello name different numbers of channels"));
+        return;
+    }
+    dest->ops->check(dest->opaque, dest, dest->offer, problems);
+    for (uint32_t i = 0; !problems->len && i < dest->n_disks; i++) {
+        ShmigOfferDisk *d = g_ptr_array_index(dest->offer->disks, i);
+
+        if (!dest->disks[i]) {
+            g_ptr_array_add(problems, g_strdup_printf(
+                "disk \"%s\": the destination has no such disk", d->id));
+        }
+    }
+}
+
+/* Receives and answers the offer; whether it was accepted. */
+static bool do_offer(ShmigDest *dest, int fd, const ShmigHello *hello)
+{
+    int64_t deadline_us = g_get_monotonic_time() + HELLO_US;
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) body = NULL;
+    g_autoptr(GBytes) answer = NULL;
+    ShmigOffer *offer;
+    const void *data;
+    gsize bytes;
+
+    body = shmig_sync_recv_frame(fd, SHMIG_FRAME_OFFER, 0, deadline_us,
+                                 &error);
+    if (!body) {
+        g_message("a connection ended before its offer: %s", error->message);
+        return false;
+    }
+    data = g_bytes_get_data(body, &bytes);
+    offer = shmig_offer_decode(data, bytes, &error);
+    if (offer) {
+        take_offer(dest, offer);
+        check(dest, hello, problems);
+    } else {
+        g_ptr_array_add(problems, g_strdup(error->message));
+    }
+    for (guint i = 0; i < problems->len; i++) {
+        g_message("an offer was refused: %s",
+                  (char *)g_ptr_array_index(problems, i));
+    }
+    answer = shmig_answer_encode(problems);
+    deadline_us = g_get_monotonic_time() + HELLO_US;
+    return shmig_sync_send_frame(fd, SHMIG_FRAME_ANSWER, 0, answer,
+                                 deadline_us, NULL) &&
+           problems->len == 0;
+}
+
+static void fail_text(ShmigDest *dest, ShmigErrorCode code, const char *text)
+{
+    shmig_dest_fail(dest, g_error_new_literal(SHMIG_ERROR, code, text));
+}
+
+/* Channel 0 came and its offer is good: waits for the others. */
+static void wait_for_rest(ShmigDest *dest)
+{
+    int64_t until = g_get_monotonic_time() + JOIN_US;
+    bool all;
+
+    g_mutex_lock(&dest->lock);
+    while (dest->n_joined < dest->n_channels && !dest->closing &&
+           g_cond_wait_until(&dest->cond, &dest->lock, until)) {
+    }
+    all = dest->n_joined == dest->n_channels;
+    g_mutex_unlock(&dest->lock);
+    if (all) {
+        shmig_dest_start(dest);
+    } else {
+        fail_text(dest, SHMIG_ERROR_LOST,
+                  "the source did not open all its channels in time");
+    }
+}
+
+static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
+{
+    bool ok = do_offer(dest, fd, hello);
+
+    g_mutex_lock(&dest->lock);
+    if (ok) {
+        memcpy(dest->session, hello->session, sizeof(dest->session));
+        dest->n_channels = hello->channels;
+        dest->fds = g_new(int, hello->channels);
+        dest->fds[0] = fd;
+        dest->n_joined = 1;
+        shmig_dest_set_state(dest, SHMIG_DEST_JOINING);
+    } else {
+        drop_offer(dest);
+        shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
+    }
+    g_mutex_unlock(&dest->lock);
+    return ok;
+}
+
+/* Whether the connection is kept. */
+static bool let_in(ShmigDest *dest, int fd)
+{
+    int64_t deadline_us = g_get_monotonic_time() + HELLO_US;
+    g_autoptr(GError) error = NULL;
+    const char *refusal;
+    ShmigHello hello;
+
+    if (!shmig_sync_recv_hello(fd, &hello, deadline_us, &error)) {
+        g_message("a connection was closed: %s", error->message);
+        return false;
+    }
+    g_mutex_lock(&dest->lock);
+    if (hello.version_min > SHMIG_VERSION_MAX ||
+        hello.version_max < SHMIG_VERSION_MIN) {
+        refusal = "the destination speaks version 1 of the shmig protocol "
+                  "only";
+    } else {
+        refusal = hello.channel ? refuse_further(dest, &hello)
+                                : refuse_first(dest);
+    }
+    if (!refusal && !hello.channel) {
+        shmig_dest_set_state(dest, SHMIG_DEST_OFFERED);
+    }
+    g_mutex_unlock(&dest->lock);
+    if (!reply(dest, fd, &hello, refusal, deadline_us) || refusal) {
+        if (!refusal && !hello.channel) {
+            g_mutex_lock(&dest->lock);
+            shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
+            g_mutex_unlock(&dest->lock);
+        }
+        return false;
+    }
+    if (!hello.channel) {
+        return first_channel(dest, fd, &hello);
+    }
+    g_mutex_lock(&dest->lock);
+    dest->fds[dest->n_joined++] = fd;
+    g_cond_broadcast(&dest->cond);
+    g_mutex_unlock(&dest->lock);
+    return true;
+}
+
+void *shmig_dest_door(void *opaque)
+{
+    g_autofree ShmigDestDoor *door = opaque;
+    ShmigDest *dest = door->dest;
+    bool kept = let_in(dest, door->fd);
+    bool first;
+
+    g_mutex_lock(&dest->lock);
+    g_hash_table_remove(dest->doors, GINT_TO_POINTER(door->fd));
+    first = kept && dest->fds[0] == door->fd;
+    g_mutex_unlock(&dest->lock);
+    if (!kept) {
+        close(door->fd);
+    } else if (first) {
+        wait_for_rest(dest);
+    }
+    g_mutex_lock(&dest->lock);
+    dest->n_doors--;
+    g_cond_broadcast(&dest->cond);
+    g_mutex_unlock(&dest->lock);
+    return NULL;
+}

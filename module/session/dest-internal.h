@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the destination's half share. */
+#ifndef SHMIG_SESSION_DEST_INTERNAL_H
+#define SHMIG_SESSION_DEST_INTERNAL_H
+
+#include "shmig/disk/apply.h"
+#include "shmig/session/channel.h"
+#include "shmig/session/dest.h"
+#include "shmig/wire/frame.h"
+
+#define SHMIG_DEST_BUFFERS 24 /* of 1 MiB, over all channels */
+
+typedef enum ShmigDestState {
+    SHMIG_DEST_LISTENING, /* no session; hellos are answered */
+    SHMIG_DEST_OFFERED,   /* channel 0 said hello, its offer is looked at */
+    SHMIG_DEST_JOINING,   /* accepted; the other channels come */
+    SHMIG_DEST_RUNNING,   /* data flows */
+    SHMIG_DEST_LOADED,    /* READY was sent */
+    SHMIG_DEST_OWNER,     /* COMMIT came: the guest is ours */
+    SHMIG_DEST_FAILED,
+} ShmigDestState;
+
+/* One channel; belongs to its thread. */
+typedef struct ShmigDestChannel {
+    ShmigDest *dest;
+    unsigned index;
+    ShmigChannel *channel;
+    ShmigApply *apply;
+    ShmigRecord records[SHMIG_MAX_RECORDS];
+    unsigned n_records;
+    bool receiving_disk;
+    bool draining;
+    uint64_t drain_value;
+    uint16_t drain_flags;
+    bool final;
+} ShmigDestChannel;
+
+struct ShmigDest {
+    /* Constant. */
+    const ShmigDestOps *ops;
+    void *opaque;
+
+    /* Constant once data flows. */
+    ShmigOffer *offer;
+    uint8_t session[SHMIG_SESSION_ID_BYTES];
+    unsigned n_channels;
+    int *fds;
+    int qemu_fd; /* QEMU's end of the stream */
+    ShmigDestChannel *channels;
+    uint32_t n_ram, n_disks, n_regions;
+    ShmigRegionInfo *regions;
+    uint8_t **hosts;
+    ShmigDisk **disks;
+
+    /* Any thread. */
+    ShmigFault fault;
+    ShmigStats stats;
+    int go; /* atomic: GO was sent, hosts are set */
+
+    /* Events, to be told to ops on their own thread. */
+    GAsyncQueue *events;
+    GThread *event_thread;
+
+    GMutex lock;
+    GCond cond; /* of joins and doors */
+    /* Under the lock. */
+    ShmigDestState state;
+    unsigned n_joined;
+    bool started;
+    bool closing;
+    unsigned n_final;
+    GHashTable *doors; /* fds in handshake */
+    unsigned n_doors;  /* threads that still use the session */
+};
+
+typedef enum ShmigDestEvent {
+    SHMIG_DEST_EVENT_CONNECTED = 1,
+    SHMIG_DEST_EVENT_DRAINED,
+    SHMIG_DEST_EVENT_COMMIT,
+    SHMIG_DEST_EVENT_FAILED,
+    SHMIG_DEST_EVENT_QUIT,
+} ShmigDestEvent;
+
+extern const ShmigChannelOps shmig_dest_channel_ops;
+extern const ShmigApplyOps shmig_dest_apply_ops;
+
+/* With the lock held. */
+void shmig_dest_set_state(ShmigDest *dest, ShmigDestState state);
+void shmig_dest_event(ShmigDest *dest, ShmigDestEvent event);
+/* Takes @error; ends the session if it is the first and not ours already. */
+void shmig_dest_fail(ShmigDest *dest, GError *error);
+/* All channels are there: starts them.  From a door's thread. */
+void shmig_dest_start(ShmigDest *dest);
+/* The thread of a connection that says hello. */
+void *shmig_dest_door(void *opaque);
+/* What it gets. */
+typedef struct ShmigDestDoor {
+    ShmigDest *dest;
+    int fd;
+} ShmigDestDoor;
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The destination's half of a session: its states, its events, its end.
+ * dest-door.c lets connections in, dest-channel.c receives.
+ *
+ * LISTENING → OFFERED → JOINING → RUNNING → LOADED → OWNER; a refused offer
+ * goes back to LISTENING, any failure before OWNER goes to FAILED.
+ */
+#include "shmig/session/dest-internal.h"
+#include "shmig/base/error.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Connections that may be saying hello at the same time. */
+#define MAX_DOORS 128
+
+static const char *const state_names[] = {
+    [SHMIG_DEST_LISTENING] = "listening", [SHMIG_DEST_OFFERED] = "offered",
+    [SHMIG_DEST_JOINING] = "joining",     [SHMIG_DEST_RUNNING] = "running",
+    [SHMIG_DEST_LOADED] = "loaded",       [SHMIG_DEST_OWNER] = "owner",
+    [SHMIG_DEST_FAILED] = "failed",
+};
+
+void shmig_dest_set_state(ShmigDest *dest, ShmigDestState state)
+{
+    g_debug("destination: %s → %s", state_names[dest->state],
+            state_names[state]);
+    dest->state = state;
+}
+
+void shmig_dest_event(ShmigDest *dest, ShmigDestEvent event)
+{
+    g_async_queue_push(dest->events, GINT_TO_POINTER(event));
+}
+
+static void tell(ShmigDest *dest, ShmigDestEvent event)
+{
+    g_autoptr(GError) error = NULL;
+
+    switch (event) {
+    case SHMIG_DEST_EVENT_CONNECTED:
+        dest->ops->connected(dest->opaque, dest->qemu_fd);
+        break;
+    case SHMIG_DEST_EVENT_DRAINED:
+        dest->ops->drained(dest->opaque);
+        break;
+    case SHMIG_DEST_EVENT_COMMIT:
+        dest->ops->commit(dest->opaque);
+        break;
+    case SHMIG_DEST_EVENT_FAILED:
+        error = shmig_fault_get(&dest->fault);
+        dest->ops->failed(dest->opaque, error);
+        break;
+    case SHMIG_DEST_EVENT_QUIT:
+        break;
+    }
+}
+
+static void *event_thread(void *opaque)
+{
+    ShmigDest *dest = opaque;
+    ShmigDestEvent event;
+
+    do {
+        event = GPOINTER_TO_INT(g_async_queue_pop(dest->events));
+        tell(dest, event);
+    } while (event != SHMIG_DEST_EVENT_QUIT);
+    return NULL;
+}
+
+/* With the lock held. */
+static void end_channels(ShmigDest *dest)
+{
+    for (unsigned i = 0; dest->started && i < dest->n_channels; i++) {
+        shmig_channel_end(dest->channels[i].channel);
+    }
+}
+
+void shmig_dest_fail(ShmigDest *dest, GError *error)
+{
+    g_mutex_lock(&dest->lock);
+    if (dest->state == SHMIG_DEST_OWNER || dest->closing) {
+        /* The guest is ours: what happens to the connections is no fault. */
+        g_debug("after the end: %s", error->message);
+        g_error_free(error);
+    } else if (shmig_fault_raise(&dest->fault, error)) {
+        shmig_dest_set_state(dest, SHMIG_DEST_FAILED);
+        end_channels(dest);
+        shmig_dest_event(dest, SHMIG_DEST_EVENT_FAILED);
+        g_cond_broadcast(&dest->cond);
+    }
+    g_mutex_unlock(&dest->lock);
+}
+
+void shmig_dest_abort(ShmigDest *dest, const char *reason)
+{
+    shmig_dest_fail(dest, g_error_new_literal(
+        SHMIG_ERROR, SHMIG_ERROR_CANCELLED, reason));
+}
+
+static bool make_channel(ShmigDest *dest, unsigned i, int stream_fd,
+                         GError **errp)
+{
+    ShmigDestChannel *dc = &dest->channels[i];
+    uint32_t frames = i ? 0 : 1;
+
+    dc->dest = dest;
+    dc->index = i;
+    dc->channel = shmig_channel_new(
+        i, dest->fds[i], frames, frames, i ? -1 : stream_fd, &dest->fault,
+        &dest->stats, true, &shmig_dest_channel_ops, dc, errp);
+    if (!dc->channel) {
+        return false;
+    }
+    dest->fds[i] = -1;
+    dc->apply = shmig_apply_new(
+        shmig_channel_ring(dc->channel), dest->disks, dest->n_disks,
+        dest->n_ram, i, dest->n_channels,
+        CLAMP(SHMIG_DEST_BUFFERS / dest->n_channels, 2, 6),
+        &shmig_dest_apply_ops, dc);
+    return true;
+}
+
+static bool make_channels(ShmigDest *dest, GError **errp)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_SYSTEM,
+                    "no socket pair for the migration stream: %s",
+                    g_strerror(errno));
+        return false;
+    }
+    dest->qemu_fd = pair[1];
+    dest->channels = g_new0(ShmigDestChannel, dest->n_channels);
+    for (unsigned i = 0; i < dest->n_channels; i++) {
+        if (!make_channel(dest, i, pair[0], errp)) {
+            if (!i) {
+                close(pair[0]);
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
+void shmig_dest_start(ShmigDest *dest)
+{
+    GError *error = NULL;
+
+    if (!make_channels(dest, &error)) {
+        shmig_dest_fail(dest, error);
+        return;
+    }
+    g_mutex_lock(&dest->lock);
+    if (dest->state == SHMIG_DEST_JOINING) {
+        shmig_dest_set_state(dest, SHMIG_DEST_RUNNING);
+        dest->started = true;
+        for (unsigned i = 0; i < dest->n_channels; i++) {
+            shmig_channel_start(dest->channels[i].channel);
+        }
+        shmig_dest_event(dest, SHMIG_DEST_EVENT_CONNECTED);
+    }
+    g_mutex_unlock(&dest->lock);
+}
+
+void shmig_dest_accept(ShmigDest *dest, int fd)
+{
+    ShmigDestDoor *door = g_new(ShmigDestDoor, 1);
+    bool full;
+
+    *door = (ShmigDestDoor){ .dest = dest, .fd = fd };
+    g_mutex_lock(&dest->lock);
+    full = dest->n_doors >= MAX_DOORS || dest->closing;
+    if (!full) {
+        dest->n_doors++;
+        g_hash_table_add(dest->doors, GINT_TO_POINTER(fd));
+    }
+    g_mutex_unlock(&dest->lock);
+    if (full) {
+        g_message("a connection was closed: too many are saying hello");
+        close(fd);
+        g_free(door);
+        return;
+    }
+    g_thread_unref(g_thread_new("shmig-door", shmig_dest_door, door));
+}
+
+void shmig_dest_set_disk(ShmigDest *dest, uint32_t index, ShmigDisk *disk)
+{
+    g_assert(index < dest->n_disks && !dest->disks[index]);
+    dest->disks[index] = disk;
+}
+
+void shmig_dest_set_ram(ShmigDest *dest, uint32_t index, void *host)
+{
+    g_assert(index < dest->n_ram);
+    dest->hosts[index] = host;
+}
+
+void shmig_dest_go(ShmigDest *dest)
+{
+    __atomic_store_n(&dest->go, 1, __ATOMIC_RELEASE);
+    g_mutex_lock(&dest->lock);
+    if (dest->state == SHMIG_DEST_RUNNING) {
+        shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_GO, 0,
+                              0);
+    }
+    g_mutex_unlock(&dest->lock);
+}
+
+void shmig_dest_ready(ShmigDest *dest)
+{
+    g_mutex_lock(&dest->lock);
+    if (dest->state == SHMIG_DEST_RUNNING) {
+        shmig_dest_set_state(dest, SHMIG_DEST_LOADED);
+        shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_READY,
+                              0, 0);
+    }
+    g_mutex_unlock(&dest->lock);
+}
+
+void shmig_dest_running(ShmigDest *dest)
+{
+    g_mutex_lock(&dest->lock);
+    g_assert(dest->state == SHMIG_DEST_OWNER);
+    shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_RUNNING, 0,
+                          0);
+    g_mutex_unlock(&dest->lock);
+}
+
+const ShmigStats *shmig_dest_stats(ShmigDest *dest)
+{
+    return &dest->stats;
+}
+
+ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque)
+{
+    ShmigDest *dest = g_new0(ShmigDest, 1);
+
+    dest->ops = ops;
+    dest->opaque = opaque;
+    dest->qemu_fd = -1;
+    g_mutex_init(&dest->lock);
+    g_cond_init(&dest->cond);
+    shmig_fault_init(&dest->fault);
+    dest->doors = g_hash_table_new(NULL, NULL);
+    dest->events = g_async_queue_new();
+    dest->event_thread = g_thread_new("shmig-events", event_thread, dest);
+    return dest;
+}
+
+/* Ends handshakes and waits until their threads touch @dest no more. */
+static void close_doors(ShmigDest *dest)
+{
+    GHashTableIter iter;
+    gpointer fd;
+
+    g_mutex_lock(&dest->lock);
+    dest->closing = true;
+    g_hash_table_iter_init(&iter, dest->doors);
+    while (g_hash_table_iter_next(&iter, &fd, NULL)) {
+        shutdown(GPOINTER_TO_INT(fd), SHUT_RDWR);
+    }
+    g_cond_broadcast(&dest->cond);
+    while (dest->n_doors) {
+        g_cond_wait(&dest->cond, &dest->lock);
+    }
+    end_channels(dest);
+    g_mutex_unlock(&dest->lock);
+}
+
+static void free_channels(ShmigDest *dest)
+{
+    for (unsigned i = 0; dest->channels && i < dest->n_channels; i++) {
+        ShmigDestChannel *dc = &dest->channels[i];
+
+        if (dc->channel) {
+            shmig_channel_join(dc->channel);
+            shmig_apply_free(dc->apply);
+            shmig_channel_free(dc->channel);
+        }
+    }
+    for (unsigned i = 0; i < dest->n_joined; i++) {
+        if (dest->fds[i] >= 0) {
+            close(dest->fds[i]);
+        }
+    }
+    g_free(dest->channels);
+    g_free(dest->fds);
+}
+
+void shmig_dest_free(ShmigDest *dest)
+{
+    if (!dest) {
+        return;
+    }
+    close_doors(dest);
+    shmig_dest_event(dest, SHMIG_DEST_EVENT_QUIT);
+    g_thread_join(dest->event_thread);
+    free_channels(dest);
+    for (uint32_t i = 0; i < dest->n_disks; i++) {
+        shmig_disk_free(dest->disks[i]);
+    }
+    g_free(dest->disks);
+    g_free(dest->hosts);
+    g_free(dest->regions);
+    shmig_offer_free(dest->offer);
+    g_async_queue_unref(dest->events);
+    g_hash_table_unref(dest->doors);
+    shmig_fault_destroy(&dest->fault);
+    g_mutex_clear(&dest->lock);
+    g_cond_clear(&dest->cond);
+    g_free(dest);
+}

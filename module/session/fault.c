@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The first error of a session. */
+#include "shmig/session/fault.h"
+
+void shmig_fault_init(ShmigFault *fault)
+{
+    g_mutex_init(&fault->lock);
+    fault->first = NULL;
+    fault->set = 0;
+}
+
+void shmig_fault_destroy(ShmigFault *fault)
+{
+    g_clear_error(&fault->first);
+    g_mutex_clear(&fault->lock);
+}
+
+bool shmig_fault_raise(ShmigFault *fault, GError *error)
+{
+    bool first;
+
+    g_mutex_lock(&fault->lock);
+    first = !fault->first;
+    if (first) {
+        fault->first = error;
+        __atomic_store_n(&fault->set, 1, __ATOMIC_RELEASE);
+    }
+    g_mutex_unlock(&fault->lock);
+    if (!first) {
+        g_error_free(error);
+    }
+    return first;
+}
+
+bool shmig_fault_is_set(ShmigFault *fault)
+{
+    return __atomic_load_n(&fault->set, __ATOMIC_ACQUIRE);
+}
+
+GError *shmig_fault_get(ShmigFault *fault)
+{
+    GError *copy;
+
+    g_mutex_lock(&fault->lock);
+    copy = fault->first ? g_error_copy(fault->first) : NULL;
+    g_mutex_unlock(&fault->lock);
+    return copy;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What one channel of the source sends, in this order: payloads of guest
+ * writes, disk ranges that are read, RAM; and at the end, when nothing can
+ * become pending any more, the final drain.
+ *
+ * Inline payloads go first so that the queue stays short; but after
+ * INLINE_RUN bytes of them a bulk frame has its turn, so that a guest that
+ * writes all the time cannot hold the copy up.
+ */
+#include "shmig/session/source-internal.h"
+#include "shmig/base/error.h"
+
+#include <errno.h>
+
+#define INLINE_RUN (4u << 20)
+/* With a bandwidth limit a frame is about this part of a second. */
+#define LIMITED_FRAMES_PER_S 20
+#define MIN_FRAME (64u << 10)
+#define RATE_WINDOW_NS 100000000
+
+static int64_t now_ns(void)
+{
+    return g_get_monotonic_time() * 1000;
+}
+
+static void signal_waiters(ShmigSource *src)
+{
+    g_mutex_lock(&src->lock);
+    g_cond_broadcast(&src->cond);
+    g_mutex_unlock(&src->lock);
+}
+
+static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
+{
+    ShmigSourceChannel *sc = opaque;
+    ShmigSource *src = sc->src;
+    bool *flag = frame->type == SHMIG_FRAME_READY ? &src->ready
+                                                  : &src->running;
+
+    switch (frame->type) {
+    case SHMIG_FRAME_GO:
+        __atomic_store_n(&src->go, 1, __ATOMIC_RELEASE);
+        for (unsigned i = 0; i < src->n_channels; i++) {
+            shmig_channel_wake(src->channels[i].channel);
+        }
+        return 0;
+    case SHMIG_FRAME_DRAINED:
+        return 0;
+    case SHMIG_FRAME_READY:
+    case SHMIG_FRAME_RUNNING:
+        g_mutex_lock(&src->lock);
+        *flag = true;
+        g_cond_broadcast(&src->cond);
+        g_mutex_unlock(&src->lock);
+        return 0;
+    default:
+        *why = "a frame that only a source sends";
+        return -EPROTO;
+    }
+}
+
+/* The rate that guest writes are held back to if they outrun it. */
+static void measure(ShmigSourceChannel *sc, uint32_t bytes)
+{
+    int64_t now = now_ns();
+
+    sc->rate_bytes += bytes;
+    if (!sc->rate_since_ns) {
+        sc->rate_since_ns = now;
+        sc->rate_bytes = 0;
+    } else if (now - sc->rate_since_ns >= RATE_WINDOW_NS) {
+        shmig_lane_set_rate(&sc->lane, sc->rate_bytes * 1e9 /
+                                           (now - sc->rate_since_ns));
+        sc->rate_since_ns = now;
+        sc->rate_bytes = 0;
+    }
+}
+
+/* Inline payloads are charged, but do not wait: the guest's writes do. */
+static void charge(ShmigSourceChannel *sc, uint32_t bytes)
+{
+    int64_t now = now_ns();
+
+    sc->sending_bytes = bytes;
+    if (!__atomic_load_n(&sc->src->finishing, __ATOMIC_RELAXED)) {
+        sc->bulk_from_ns = now + shmig_bucket_take(&sc->src->bucket, now,
+                                                   bytes);
+    }
+}
+
+static bool send_inline(ShmigSourceChannel *sc, ShmigConn *conn)
+{
+    ShmigInline *list = shmig_lane_pop(&sc->lane, SHMIG_MAX_PAYLOAD / 2,
+                                       SHMIG_MAX_RECORDS);
+
+    if (!list) {
+        return false;
+    }
+    shmig_batch_reset(&sc->batch);
+    for (ShmigInline *item = list; item; item = item->next) {
+        shmig_batch_add(&sc->batch, item->region, item->offset, item->length,
+                        item->zero ? NULL : item->bytes);
+        shmig_count(&item->stats->mirrored_bytes, item->length);
+    }
+    sc->sending_inline = list;
+    sc->inline_run += sc->batch.payload;
+    charge(sc, sc->batch.payload);
+    shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
+                         sc->batch.iov, sc->batch.n_iov);
+    return true;
+}
+
+static void fail_disk(ShmigSourceChannel *sc)
+{
+    uint32_t disk = 0;
+    uint64_t offset = 0;
+    int err = shmig_bulk_error(sc->bulk, &disk, &offset);
+    ShmigOfferDisk *d = g_ptr_array_index(sc->src->offer->disks, disk);
+
+    shmig_source_fail(sc->src, g_error_new(
+        SHMIG_ERROR, SHMIG_ERROR_DISK,
+        "disk \"%s\": reading the source at offset %" G_GUINT64_FORMAT
+        " failed: %s", d->id, offset, g_strerror(-err)));
+}
+
+static bool send_bulk(ShmigSourceChannel *sc, ShmigConn *conn)
+{
+    if (!shmig_bulk_next(sc->bulk, &sc->batch)) {
+        return false;
+    }
+    sc->sending_bulk = true;
+    sc->inline_run = 0;
+    charge(sc, sc->batch.payload);
+    shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
+                         sc->batch.iov, sc->batch.n_iov);
+    return true;
+}
+
+static uint32_t frame_limit(ShmigSourceChannel *sc)
+{
+    uint64_t rate = __atomic_load_n(&sc->src->bandwidth, __ATOMIC_RELAXED);
+
+    return rate ? CLAMP(rate / LIMITED_FRAMES_PER_S, MIN_FRAME,
+                        SHMIG_MAX_PAYLOAD)
+                : SHMIG_MAX_PAYLOAD;
+}
+
+static bool send_ram(ShmigSourceChannel *sc, ShmigConn *conn, bool last)
+{
+    ShmigSource *src = sc->src;
+    int ret;
+
+    if (!__atomic_load_n(&src->ram_started, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    ret = shmig_ram_fill(&sc->walk, src->ram, src->n_ram,
+                         last ? NULL : src->tracker, frame_limit(sc),
+                         &sc->batch);
+    if (ret < 0) {
+        shmig_source_fail(src, g_error_new(
+            SHMIG_ERROR, SHMIG_ERROR_RAM,
+            "re-arming the dirty tracking of RAM failed: %s",
+            g_strerror(-ret)));
+        return false;
+    }
+    if (!sc->batch.n_records) {
+        return false;
+    }
+    charge(sc, sc->batch.payload);
+    shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
+                         sc->batch.iov, sc->batch.n_iov);
+    return true;
+}
+
+/*
+ * Whether every channel knows that the guest is stopped: only then no
+ * tracker->clear() is running that could make a page pending again.
+ */
+static bool all_finishing(ShmigSourceChannel *sc)
+{
+    ShmigSource *src = sc->src;
+
+    if (!__atomic_load_n(&src->finishing, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    if (!sc->seen_finishing) {
+        sc->seen_finishing = true;
+        if (__atomic_add_fetch(&src->n_seen_finishing, 1, __ATOMIC_ACQ_REL) ==
+            src->n_channels) {
+            for (unsigned i = 0; i < src->n_channels; i++) {
+                shmig_channel_wake(src->channels[i].channel);
+            }
+        }
+    }
+    return __atomic_load_n(&src->n_seen_finishing, __ATOMIC_ACQUIRE) ==
+           src->n_channels;
+}
+
+static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
+{
+    ShmigSourceChannel *sc = opaque;
+    ShmigSource *src = sc->src;
+    bool last = all_finishing(sc);
+    uint32_t disk;
+    uint64_t offset;
+    int64_t late;
+
+    if (!__atomic_load_n(&src->go, __ATOMIC_ACQUIRE) || sc->final_given) {
+        return false;
+    }
+    shmig_bulk_fill(sc->bulk);
+    if (shmig_bulk_error(sc->bulk, &disk, &offset)) {
+        fail_disk(sc);
+        return false;
+    }
+    late = sc->seen_finishing ? 0 : sc->bulk_from_ns - now_ns();
+    if (sc->inline_run >= INLINE_RUN && late <= 0 && send_bulk(sc, conn)) {
+        return true;
+    }
+    if (send_inline(sc, conn)) {
+        return true;
+    }
+    if (late > 0) {
+        *wait_ns = late;
+        return false;
+    }
+    if (send_bulk(sc, conn) || send_ram(sc, conn, sc->seen_finishing)) {
+        return true;
+    }
+    if (last && shmig_bulk_done(sc->bulk)) {
+        sc->final_given = true;
+        shmig_channel_control(sc->channel, SHMIG_FRAME_DRAIN,
+                              SHMIG_FRAME_FINAL, 1);
+    }
+    signal_waiters(src);
+    return false;
+}
+
+static void on_sent(void *opaque)
+{
+    ShmigSourceChannel *sc = opaque;
+
+    measure(sc, sc->sending_bytes);
+    sc->sending_bytes = 0;
+    shmig_inline_free(g_steal_pointer(&sc->sending_inline));
+    if (sc->sending_bulk) {
+        sc->sending_bulk = false;
+        shmig_bulk_sent(sc->bulk);
+    }
+    if (__atomic_load_n(&sc->src->waiting, __ATOMIC_RELAXED) &&
+        shmig_source_pending_sum(sc->src) < sc->src->wait_below) {
+        signal_waiters(sc->src);
+    }
+}
+
+static void on_control_sent(void *opaque, uint8_t type)
+{
+    ShmigSourceChannel *sc = opaque;
+    ShmigSource *src = sc->src;
+
+    if (type == SHMIG_FRAME_DRAIN) {
+        g_mutex_lock(&src->lock);
+        src->n_final++;
+        g_cond_broadcast(&src->cond);
+        g_mutex_unlock(&src->lock);
+    }
+}
+
+static bool on_quiet(void *opaque)
+{
+    ShmigSourceChannel *sc = opaque;
+
+    return shmig_bulk_quiet(sc->bulk);
+}
+
+static void on_failed(void *opaque, GError *error)
+{
+    ShmigSourceChannel *sc = opaque;
+
+    shmig_source_fail(sc->src, error);
+}
+
+const ShmigChannelOps shmig_source_channel_ops = {
+    .frame = on_frame,
+    .send = on_send,
+    .sent = on_sent,
+    .control_sent = on_control_sent,
+    .quiet = on_quiet,
+    .failed = on_failed,
+};
+
+static void wake_lane(void *opaque)
+{
+    ShmigSourceChannel *sc = opaque;
+
+    if (__atomic_load_n(&sc->src->started, __ATOMIC_ACQUIRE)) {
+        shmig_channel_wake(sc->channel);
+    }
+}
+
+void shmig_source_channel_init(ShmigSourceChannel *sc, ShmigSource *src,
+                               unsigned index)
+{
+    sc->src = src;
+    shmig_ram_walk_init(&sc->walk, index, src->n_channels);
+    shmig_lane_init(&sc->lane, SHMIG_SOURCE_QUEUE_BYTES / src->n_channels,
+                    wake_lane, sc);
+}
+
+void shmig_source_channel_destroy(ShmigSourceChannel *sc)
+{
+    shmig_inline_free(sc->sending_inline);
+    shmig_bulk_free(sc->bulk);
+    shmig_lane_destroy(&sc->lane);
+    shmig_channel_free(sc->channel);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The source's hello and offer.  Channel 0: hello, hello, OFFER, ANSWER.
+ * The others: hello, hello.
+ */
+#include "shmig/session/source-internal.h"
+#include "shmig/base/error.h"
+#include "shmig/io/sync.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Makes @fd the one that abort() shuts down; false if it came before. */
+static bool guard(ShmigSource *src, int fd, GError **errp)
+{
+    GError *error;
+
+    g_mutex_lock(&src->lock);
+    src->handshake_fd = fd;
+    error = shmig_fault_get(&src->fault);
+    g_mutex_unlock(&src->lock);
+    if (error) {
+        g_propagate_error(errp, error);
+    }
+    return !error;
+}
+
+static void unguard(ShmigSource *src)
+{
+    g_mutex_lock(&src->lock);
+    src->handshake_fd = -1;
+    g_mutex_unlock(&src->lock);
+}
+
+static bool hello(ShmigSource *src, int fd, unsigned channel,
+                  int64_t deadline_us, GError **errp)
+{
+    ShmigHello ours = {
+        .version_min = SHMIG_VERSION_MIN,
+        .version_max = SHMIG_VERSION_MAX,
+        .channel = channel,
+        .channels = src->n_channels,
+    };
+    ShmigHello theirs;
+
+    memcpy(ours.session, src->session, sizeof(ours.session));
+    if (!shmig_sync_send_hello(fd, &ours, deadline_us, errp) ||
+        !shmig_sync_recv_hello(fd, &theirs, deadline_us, errp)) {
+        return false;
+    }
+    if (theirs.refused) {
+        GBytes *body = shmig_sync_recv_frame(fd, SHMIG_FRAME_ERROR, 0,
+                                             deadline_us, errp);
+
+        g_assert(!body);
+        return false;
+    }
+    if (!shmig_hello_version(&ours, &theirs)) {
+        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_PROTOCOL,
+                    "the destination speaks version %u to %u of the shmig "
+                    "protocol, this side %u to %u", theirs.version_min,
+                    theirs.version_max, SHMIG_VERSION_MIN,
+                    SHMIG_VERSION_MAX);
+        return false;
+    }
+    if (memcmp(theirs.session, src->session, sizeof(src->session))) {
+        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_PROTOCOL,
+                    "the destination answered for another session");
+        return false;
+    }
+    return true;
+}
+
+static bool offer(ShmigSource *src, int fd, int64_t deadline_us,
+                  GError **errp)
+{
+    g_autoptr(GBytes) body = shmig_offer_encode(src->offer, errp);
+    g_autoptr(GBytes) reply = NULL;
+    g_autoptr(GPtrArray) problems = NULL;
+    g_autoptr(GString) text = NULL;
+    gsize bytes;
+    const void *data;
+
+    if (!body || !shmig_sync_send_frame(fd, SHMIG_FRAME_OFFER, 0, body,
+                                        deadline_us, errp)) {
+        return false;
+    }
+    reply = shmig_sync_recv_frame(fd, SHMIG_FRAME_ANSWER, 0, deadline_us,
+                                  errp);
+    if (!reply) {
+        return false;
+    }
+    data = g_bytes_get_data(reply, &bytes);
+    problems = shmig_answer_decode(data, bytes, errp);
+    if (!problems) {
+        return false;
+    }
+    if (problems->len == 0) {
+        return true;
+    }
+    text = g_string_new("the destination refuses: ");
+    for (guint i = 0; i < problems->len; i++) {
+        g_string_append_printf(text, "%s%s", i ? "\n" : "",
+                               (char *)g_ptr_array_index(problems, i));
+    }
+    g_set_error_literal(errp, SHMIG_ERROR, SHMIG_ERROR_REFUSED, text->str);
+    return false;
+}
+
+static bool join(ShmigSource *src, int fd, int timeout_ms, GError **errp)
+{
+    int64_t deadline_us = g_get_monotonic_time() + timeout_ms * 1000ll;
+    unsigned channel = src->n_joined;
+    bool ok;
+
+    g_assert(channel < src->n_channels);
+    ok = guard(src, fd, errp) && hello(src, fd, channel, deadline_us, errp) &&
+         (channel || offer(src, fd, deadline_us, errp));
+    unguard(src);
+    if (!ok) {
+        g_autoptr(GError) first = shmig_fault_get(&src->fault);
+
+        if (first) {
+            g_clear_error(errp);
+            g_propagate_error(errp, g_steal_pointer(&first));
+        }
+        close(fd);
+        return false;
+    }
+    src->fds[src->n_joined++] = fd;
+    return true;
+}
+
+bool shmig_source_handshake(ShmigSource *src, int fd, int timeout_ms,
+                            GError **errp)
+{
+    g_assert(src->n_joined == 0);
+    return join(src, fd, timeout_ms, errp);
+}
+
+bool shmig_source_join(ShmigSource *src, int fd, int timeout_ms,
+                       GError **errp)
+{
+    g_assert(src->n_joined > 0);
+    return join(src, fd, timeout_ms, errp);
+}
+
+int shmig_source_stream(ShmigSource *src)
+{
+    int pair[2];
+
+    g_assert(src->stream_fd < 0);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        return -1;
+    }
+    src->stream_fd = pair[0];
+    return pair[1];
+}

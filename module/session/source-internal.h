@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the source's half share. */
+#ifndef SHMIG_SESSION_SOURCE_INTERNAL_H
+#define SHMIG_SESSION_SOURCE_INTERNAL_H
+
+#include "shmig/disk/bulk.h"
+#include "shmig/disk/mirror-set.h"
+#include "shmig/pace/bucket.h"
+#include "shmig/ram/send.h"
+#include "shmig/session/channel.h"
+#include "shmig/session/source.h"
+
+/* Buffers of all channels together stay below this. */
+#define SHMIG_SOURCE_BUFFERS 24      /* of 1 MiB */
+#define SHMIG_SOURCE_QUEUE_BYTES (16u << 20)
+
+/* One channel of the source.  Everything but @lane belongs to its thread. */
+typedef struct ShmigSourceChannel {
+    ShmigSource *src;
+    ShmigChannel *channel;
+    ShmigLane lane;
+    ShmigBulk *bulk;
+    ShmigRamWalk walk;
+    ShmigBatch batch;
+
+    /* What is on its way. */
+    ShmigInline *sending_inline;
+    bool sending_bulk;
+    uint32_t sending_bytes;
+    uint64_t inline_run; /* inline bytes since the last bulk frame */
+    int64_t bulk_from_ns; /* not before, for max-bandwidth */
+    bool seen_finishing;
+    bool final_given; /* DRAIN(FINAL) is queued */
+
+    /* For the lane's rate. */
+    int64_t rate_since_ns;
+    uint64_t rate_bytes;
+} ShmigSourceChannel;
+
+struct ShmigSource {
+    /* Constant after start(). */
+    ShmigOffer *offer;
+    uint8_t session[16];
+    unsigned n_channels;
+    unsigned n_joined;
+    int *fds;
+    int stream_fd;
+    ShmigSourceChannel *channels;
+    uint32_t n_ram, n_disks;
+    ShmigRamBlock *ram;
+    ShmigDiskSource *disks;
+    ShmigMirror **mirrors;
+    ShmigTracker *tracker;
+
+    /* Any thread. */
+    ShmigFault fault;
+    ShmigStats stats;
+    ShmigBucket bucket;
+
+    /* Atomic. */
+    bool started;    /* the channels run */
+    int go;          /* the destination is ready for data */
+    int ram_started;
+    int finishing;   /* nothing becomes pending any more */
+    unsigned n_seen_finishing;
+    uint64_t bandwidth;
+
+    GMutex lock;
+    GCond cond;
+    /* Under the lock; @cond tells of changes. */
+    int handshake_fd;     /* to be shut down by abort(), or -1 */
+    uint64_t wait_below;  /* pending bytes that wait() waits for */
+    bool waiting;
+    unsigned n_final;     /* channels whose final drain is out */
+    bool ready, running;
+};
+
+extern const ShmigChannelOps shmig_source_channel_ops;
+
+/* Takes @error; ends the session if it is the first. */
+void shmig_source_fail(ShmigSource *src, GError *error);
+void shmig_source_channel_init(ShmigSourceChannel *sc, ShmigSource *src,
+                               unsigned index);
+void shmig_source_channel_destroy(ShmigSourceChannel *sc);
+/* Pending bytes of everything, and the lanes' queues. */
+uint64_t shmig_source_pending_sum(ShmigSource *src);
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The source's half of a session: set-up, what the control thread asks, and
+ * the end.  source-handshake.c says hello, source-channel.c sends.
+ */
+#include "shmig/session/source-internal.h"
+#include "shmig/base/error.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
+{
+    g_autoptr(ShmigOffer) own = offer;
+    ShmigSource *src;
+
+    if (offer->channels < 1 || offer->channels > SHMIG_MAX_CHANNELS) {
+        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_LIMIT,
+                    "%u channels: there can be 1 to %d", offer->channels,
+                    SHMIG_MAX_CHANNELS);
+        return NULL;
+    }
+    src = g_new0(ShmigSource, 1);
+    src->offer = g_steal_pointer(&own);
+    src->n_channels = offer->channels;
+    src->n_ram = offer->ram->len;
+    src->n_disks = offer->disks->len;
+    src->fds = g_new(int, src->n_channels);
+    src->channels = g_new0(ShmigSourceChannel, src->n_channels);
+    src->ram = g_new0(ShmigRamBlock, src->n_ram);
+    src->disks = g_new0(ShmigDiskSource, src->n_disks);
+    src->mirrors = g_new0(ShmigMirror *, src->n_disks);
+    src->stream_fd = -1;
+    src->handshake_fd = -1;
+    for (uint32_t i = 0; i < 4; i++) {
+        ((uint32_t *)src->session)[i] = g_random_int();
+    }
+    g_mutex_init(&src->lock);
+    g_cond_init(&src->cond);
+    shmig_fault_init(&src->fault);
+    shmig_bucket_init(&src->bucket);
+    for (uint32_t i = 0; i < src->n_ram; i++) {
+        ShmigOfferRam *r = g_ptr_array_index(offer->ram, i);
+
+        src->ram[i].region = shmig_region_new(i, SHMIG_REGION_RAM,
+                                              r->used_bytes);
+    }
+    for (uint32_t i = 0; i < src->n_disks; i++) {
+        ShmigOfferDisk *d = g_ptr_array_index(offer->disks, i);
+
+        src->disks[i].region = shmig_region_new(
+            src->n_ram + i, SHMIG_REGION_DISK, d->size_bytes);
+    }
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        shmig_source_channel_init(&src->channels[i], src, i);
+    }
+    return src;
+}
+
+void shmig_source_fail(ShmigSource *src, GError *error)
+{
+    if (!shmig_fault_raise(&src->fault, error)) {
+        return;
+    }
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        shmig_lane_close(&src->channels[i].lane);
+        if (__atomic_load_n(&src->started, __ATOMIC_ACQUIRE)) {
+            shmig_channel_end(src->channels[i].channel);
+        }
+    }
+    g_mutex_lock(&src->lock);
+    if (src->handshake_fd >= 0) {
+        shutdown(src->handshake_fd, SHUT_RDWR);
+    }
+    g_cond_broadcast(&src->cond);
+    g_mutex_unlock(&src->lock);
+}
+
+void shmig_source_abort(ShmigSource *src, const char *reason)
+{
+    shmig_source_fail(src, g_error_new_literal(
+        SHMIG_ERROR, SHMIG_ERROR_CANCELLED, reason));
+}
+
+GError *shmig_source_error(ShmigSource *src)
+{
+    return shmig_fault_get(&src->fault);
+}
+
+void shmig_source_set_ram(ShmigSource *src, uint32_t index, void *host)
+{
+    g_assert(index < src->n_ram);
+    src->ram[index].host = host;
+}
+
+ShmigMirror *shmig_source_set_disk(ShmigSource *src, uint32_t index,
+                                   ShmigDisk *disk)
+{
+    g_autofree ShmigLane **lanes = g_new(ShmigLane *, src->n_channels);
+
+    g_assert(index < src->n_disks && !src->disks[index].disk);
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        lanes[i] = &src->channels[i].lane;
+    }
+    src->disks[index].disk = disk;
+    shmig_region_set(src->disks[index].region, 0,
+                     src->disks[index].region->n_granules);
+    src->mirrors[index] = shmig_mirror_new(src->disks[index].region,
+                                           &src->disks[index].stats, lanes,
+                                           src->n_channels);
+    return src->mirrors[index];
+}
+
+void shmig_source_set_tracker(ShmigSource *src, ShmigTracker *tracker)
+{
+    src->tracker = tracker;
+}
+
+ShmigRegion *shmig_source_ram_region(ShmigSource *src, uint32_t index)
+{
+    g_assert(index < src->n_ram);
+    return src->ram[index].region;
+}
+
+static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
+{
+    ShmigSourceChannel *sc = &src->channels[i];
+    unsigned buffers = CLAMP(SHMIG_SOURCE_BUFFERS / src->n_channels, 2, 6);
+    uint32_t frames = i ? 0 : 1;
+    ShmigChannel *channel;
+
+    channel = shmig_channel_new(
+        i, src->fds[i], frames, frames, i ? -1 : src->stream_fd, &src->fault,
+        &src->stats, false, &shmig_source_channel_ops, sc, errp);
+    if (!channel) {
+        return false;
+    }
+    src->fds[i] = -1;
+    if (!i) {
+        src->stream_fd = -1;
+    }
+    sc->bulk = shmig_bulk_new(shmig_channel_ring(channel), &sc->lane,
+                              src->disks, src->n_disks, i, src->n_channels,
+                              buffers);
+    sc->channel = channel;
+    return true;
+}
+
+bool shmig_source_start(ShmigSource *src, GError **errp)
+{
+    g_assert(src->n_joined == src->n_channels);
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        if (!make_channel(src, i, errp)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        shmig_channel_start(src->channels[i].channel);
+    }
+    __atomic_store_n(&src->started, true, __ATOMIC_SEQ_CST);
+    /* An abort that came before it could see the channels. */
+    if (shmig_fault_is_set(&src->fault)) {
+        for (unsigned i = 0; i < src->n_channels; i++) {
+            shmig_channel_end(src->channels[i].channel);
+        }
+    }
+    return true;
+}
+
+static void wake_all(ShmigSource *src)
+{
+    for (unsigned i = 0;
+         i < src->n_channels && __atomic_load_n(&src->started,
+                                                __ATOMIC_ACQUIRE);
+         i++) {
+        shmig_channel_wake(src->channels[i].channel);
+    }
+}
+
+bool shmig_source_start_ram(ShmigSource *src, GError **errp)
+{
+    if (!src->tracker->ops->start(src->tracker, errp)) {
+        return false;
+    }
+    __atomic_store_n(&src->ram_started, 1, __ATOMIC_RELEASE);
+    return true;
+}
+
+bool shmig_source_ram_started(const ShmigSource *src)
+{
+    return __atomic_load_n(&src->ram_started, __ATOMIC_ACQUIRE);
+}
+
+void shmig_source_pending(ShmigSource *src, ShmigPending *pending)
+{
+    *pending = (ShmigPending){ 0 };
+    for (uint32_t i = 0; i < src->n_ram; i++) {
+        pending->ram_bytes += shmig_region_pending_bytes(src->ram[i].region);
+    }
+    for (uint32_t i = 0; i < src->n_disks; i++) {
+        pending->disk_bytes +=
+            shmig_region_pending_bytes(src->disks[i].region);
+    }
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        pending->queued_bytes +=
+            shmig_lane_queued_bytes(&src->channels[i].lane);
+    }
+}
+
+uint64_t shmig_source_pending_sum(ShmigSource *src)
+{
+    ShmigPending p;
+
+    shmig_source_pending(src, &p);
+    return p.ram_bytes + p.disk_bytes + p.queued_bytes;
+}
+
+int64_t shmig_source_harvest(ShmigSource *src, bool last)
+{
+    int64_t pages = src->tracker->ops->harvest(src->tracker, last);
+
+    if (pages >= 0) {
+        shmig_count(&src->stats.harvests, 1);
+        shmig_count(&src->stats.dirty_pages, pages);
+        wake_all(src);
+    }
+    return pages;
+}
+
+/* With the lock held. */
+static bool failed(ShmigSource *src, GError **errp)
+{
+    GError *error = shmig_fault_get(&src->fault);
+
+    if (error) {
+        g_propagate_error(errp, error);
+    }
+    return error != NULL;
+}
+
+bool shmig_source_wait(ShmigSource *src, uint64_t below_bytes, int timeout_ms,
+                       GError **errp)
+{
+    int64_t until = g_get_monotonic_time() + timeout_ms * (int64_t)1000;
+    bool ok;
+
+    wake_all(src);
+    g_mutex_lock(&src->lock);
+    src->wait_below = below_bytes;
+    __atomic_store_n(&src->waiting, true, __ATOMIC_RELAXED);
+    while (!shmig_fault_is_set(&src->fault) &&
+           shmig_source_pending_sum(src) >= below_bytes &&
+           g_cond_wait_until(&src->cond, &src->lock, until)) {
+    }
+    __atomic_store_n(&src->waiting, false, __ATOMIC_RELAXED);
+    ok = !failed(src, errp);
+    g_mutex_unlock(&src->lock);
+    return ok;
+}
+
+void shmig_source_set_bandwidth(ShmigSource *src, uint64_t bytes_per_s)
+{
+    if (__atomic_exchange_n(&src->bandwidth, bytes_per_s, __ATOMIC_RELAXED) !=
+        bytes_per_s) {
+        shmig_bucket_set_rate(&src->bucket, bytes_per_s);
+        wake_all(src);
+    }
+}
+
+bool shmig_source_finish(ShmigSource *src, GError **errp)
+{
+    bool ok;
+
+    __atomic_store_n(&src->finishing, 1, __ATOMIC_RELEASE);
+    wake_all(src);
+    g_mutex_lock(&src->lock);
+    while (!shmig_fault_is_set(&src->fault) &&
+           src->n_final < src->n_channels) {
+        g_cond_wait(&src->cond, &src->lock);
+    }
+    ok = !failed(src, errp);
+    g_mutex_unlock(&src->lock);
+    return ok;
+}
+
+/* With the lock held: waits for @flag or the session's end. */
+static bool wait_flag(ShmigSource *src, const bool *flag)
+{
+    while (!*flag && !shmig_fault_is_set(&src->fault)) {
+        g_cond_wait(&src->cond, &src->lock);
+    }
+    return *flag;
+}
+
+ShmigCommit shmig_source_commit(ShmigSource *src,
+                                bool (*may_commit)(void *opaque),
+                                void *opaque, GError **errp)
+{
+    ShmigCommit result = SHMIG_COMMIT_NOT_SENT;
+    g_autoptr(GError) error = NULL;
+
+    g_mutex_lock(&src->lock);
+    wait_flag(src, &src->ready);
+    g_mutex_unlock(&src->lock);
+    if (!shmig_fault_is_set(&src->fault) && !may_commit(opaque)) {
+        shmig_source_abort(src, "the migration was cancelled");
+    }
+    g_mutex_lock(&src->lock);
+    if (!shmig_fault_is_set(&src->fault)) {
+        shmig_channel_control(src->channels[0].channel, SHMIG_FRAME_COMMIT, 0,
+                              0);
+        result = wait_flag(src, &src->running) ? SHMIG_COMMIT_DONE
+                                               : SHMIG_COMMIT_UNKNOWN;
+    }
+    error = shmig_fault_get(&src->fault);
+    g_mutex_unlock(&src->lock);
+    if (result == SHMIG_COMMIT_UNKNOWN && error->code == SHMIG_ERROR_PEER) {
+        /* A destination that owns the guest never says ERROR. */
+        result = SHMIG_COMMIT_NOT_SENT;
+    }
+    if (result == SHMIG_COMMIT_UNKNOWN) {
+        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_LOST,
+                    "%s after the guest was handed over: the destination may "
+                    "own it; look there before you start it here",
+                    error->message);
+    } else if (result == SHMIG_COMMIT_NOT_SENT) {
+        g_propagate_error(errp, g_steal_pointer(&error));
+    }
+    return result;
+}
+
+const ShmigStats *shmig_source_stats(ShmigSource *src)
+{
+    return &src->stats;
+}
+
+static ShmigRegion *region_at(ShmigSource *src, uint32_t region)
+{
+    return region < src->n_ram ? src->ram[region].region
+                               : src->disks[region - src->n_ram].region;
+}
+
+const ShmigRegionStats *shmig_source_region_stats(ShmigSource *src,
+                                                  uint32_t region)
+{
+    g_assert(region < src->n_ram + src->n_disks);
+    return region < src->n_ram ? &src->ram[region].stats
+                               : &src->disks[region - src->n_ram].stats;
+}
+
+uint64_t shmig_source_region_pending(ShmigSource *src, uint32_t region)
+{
+    g_assert(region < src->n_ram + src->n_disks);
+    return shmig_region_pending_bytes(region_at(src, region));
+}
+
+static void end_channels(ShmigSource *src)
+{
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        if (src->channels[i].channel) {
+            shmig_channel_end(src->channels[i].channel);
+        }
+    }
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        if (src->channels[i].channel) {
+            shmig_channel_join(src->channels[i].channel);
+        }
+    }
+}
+
+void shmig_source_free(ShmigSource *src)
+{
+    if (!src) {
+        return;
+    }
+    end_channels(src);
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        shmig_source_channel_destroy(&src->channels[i]);
+        if (i < src->n_joined && src->fds[i] >= 0) {
+            close(src->fds[i]);
+        }
+    }
+    if (src->stream_fd >= 0) {
+        close(src->stream_fd);
+    }
+    for (uint32_t i = 0; i < src->n_ram; i++) {
+        shmig_region_free(src->ram[i].region);
+    }
+    for (uint32_t i = 0; i < src->n_disks; i++) {
+        shmig_mirror_free(src->mirrors[i]);
+        shmig_disk_free(src->disks[i].disk);
+        shmig_region_free(src->disks[i].region);
+    }
+    if (src->tracker) {
+        src->tracker->ops->free(src->tracker);
+    }
+    shmig_fault_destroy(&src->fault);
+    g_mutex_clear(&src->lock);
+    g_cond_clear(&src->cond);
+    shmig_offer_free(src->offer);
+    g_free(src->fds);
+    g_free(src->channels);
+    g_free(src->ram);
+    g_free(src->disks);
+    g_free(src->mirrors);
+    g_free(src);
+}
