@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which parts of the RAM regions have to be armed anew before a read. */
+#include "shmig/dirty/chunks.h"
+
+void shmig_chunks_init(ShmigChunkTable *table, ShmigRegion *const *regions,
+                       unsigned n_regions)
+{
+    table->regions = g_new0(ShmigChunks, n_regions);
+    table->n_regions = n_regions;
+    for (unsigned i = 0; i < n_regions; i++) {
+        ShmigChunks *chunks = &table->regions[i];
+
+        g_assert(regions[i]->kind == SHMIG_REGION_RAM);
+        chunks->region = regions[i];
+        chunks->n_chunks =
+            (regions[i]->n_granules - 1) / SHMIG_CHUNK_PAGES + 1;
+        chunks->stale = g_new0(uint8_t, chunks->n_chunks);
+        g_mutex_init(&chunks->lock);
+    }
+}
+
+void shmig_chunks_destroy(ShmigChunkTable *table)
+{
+    for (unsigned i = 0; i < table->n_regions; i++) {
+        g_mutex_clear(&table->regions[i].lock);
+        g_free(table->regions[i].stale);
+    }
+    g_clear_pointer(&table->regions, g_free);
+    table->n_regions = 0;
+}
+
+/* A machine has some twenty RAM blocks. */
+ShmigChunks *shmig_chunks_find(const ShmigChunkTable *table,
+                               const ShmigRegion *region)
+{
+    for (unsigned i = 0; i < table->n_regions; i++) {
+        if (table->regions[i].region == region) {
+            return &table->regions[i];
+        }
+    }
+    return NULL;
+}
+
+static void set_stale(ShmigChunks *chunks, uint64_t i, bool stale)
+{
+    __atomic_store_n(&chunks->stale[i], stale, __ATOMIC_RELEASE);
+}
+
+void shmig_chunks_set_all(ShmigChunks *chunks, bool stale)
+{
+    for (uint64_t i = 0; i < chunks->n_chunks; i++) {
+        set_stale(chunks, i, stale);
+    }
+}
+
+static bool any_bit(const uint64_t *bits, uint64_t n)
+{
+    uint64_t any = 0;
+
+    for (uint64_t i = 0; i < n; i++) {
+        any |= bits[i];
+    }
+    return any != 0;
+}
+
+uint64_t shmig_chunks_merge(ShmigChunks *chunks, uint64_t first_word,
+                            const uint64_t *bits, uint64_t n_words)
+{
+    uint64_t fresh = 0;
+
+    for (uint64_t done = 0; done < n_words;) {
+        uint64_t word = first_word + done;
+        uint64_t chunk = word / SHMIG_CHUNK_WORDS;
+        uint64_t n = MIN(n_words - done,
+                         SHMIG_CHUNK_WORDS - word % SHMIG_CHUNK_WORDS);
+
+        if (chunk >= chunks->n_chunks) {
+            break;
+        }
+        if (any_bit(bits + done, n)) {
+            fresh += shmig_region_merge(chunks->region, word, bits + done, n);
+            set_stale(chunks, chunk, true);
+        }
+        done += n;
+    }
+    return fresh;
+}
+
+static int arm_one(ShmigChunks *chunks, uint64_t i, ShmigChunkArm *arm,
+                   void *opaque)
+{
+    uint64_t first = i * SHMIG_CHUNK_PAGES;
+    uint64_t n = MIN(SHMIG_CHUNK_PAGES, chunks->region->n_granules - first);
+    int ret = 0;
+
+    g_mutex_lock(&chunks->lock);
+    /* Another channel may have done it while we waited. */
+    if (__atomic_load_n(&chunks->stale[i], __ATOMIC_RELAXED)) {
+        ret = arm(opaque, chunks, first, n);
+        if (ret == 0) {
+            set_stale(chunks, i, false);
+        }
+    }
+    g_mutex_unlock(&chunks->lock);
+    return ret;
+}
+
+int shmig_chunks_arm(ShmigChunks *chunks, uint64_t first, uint64_t n,
+                     ShmigChunkArm *arm, void *opaque)
+{
+    uint64_t i = first / SHMIG_CHUNK_PAGES;
+    int ret = 0;
+
+    if (n == 0 || first >= chunks->region->n_granules) {
+        return 0;
+    }
+    n = MIN(n, chunks->region->n_granules - first);
+    for (; ret == 0 && i <= (first + n - 1) / SHMIG_CHUNK_PAGES; i++) {
+        /* Acquire: what arming did happened before our reads. */
+        if (__atomic_load_n(&chunks->stale[i], __ATOMIC_ACQUIRE)) {
+            ret = arm_one(chunks, i, arm, opaque);
+        }
+    }
+    return ret;
+}
