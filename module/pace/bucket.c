@@ -9,6 +9,8 @@
  */
 #include "shmig/pace/bucket.h"
 
+#include <glib.h>
+
 #define NS_PER_S 1000000000ull
 
 typedef unsigned __int128 Wide; /* bytes × nanoseconds */
@@ -57,20 +59,20 @@ static int64_t time_of(const ShmigBucket *b, int64_t now_ns, uint64_t place)
 void shmig_bucket_init(ShmigBucket *bucket)
 {
     *bucket = (ShmigBucket) { 0 };
-    g_mutex_init(&bucket->lock);
+    pthread_mutex_init(&bucket->lock, NULL);
 }
 
 void shmig_bucket_clear(ShmigBucket *bucket)
 {
-    g_mutex_clear(&bucket->lock);
+    pthread_mutex_destroy(&bucket->lock);
 }
 
 void shmig_bucket_set_rate(ShmigBucket *bucket, uint64_t bytes_per_s)
 {
-    g_mutex_lock(&bucket->lock);
+    pthread_mutex_lock(&bucket->lock);
     rebase(bucket, bucket->seen_ns);
     bucket->rate = bytes_per_s;
-    g_mutex_unlock(&bucket->lock);
+    pthread_mutex_unlock(&bucket->lock);
 }
 
 int64_t shmig_bucket_take_place(ShmigBucket *bucket, int64_t now_ns,
@@ -78,7 +80,7 @@ int64_t shmig_bucket_take_place(ShmigBucket *bucket, int64_t now_ns,
 {
     int64_t wait_ns;
 
-    g_mutex_lock(&bucket->lock);
+    pthread_mutex_lock(&bucket->lock);
     bucket->seen_ns = MAX(bucket->seen_ns, now_ns);
     if (passed(bucket, now_ns) == bucket->taken) {
         rebase(bucket, now_ns);
@@ -86,7 +88,7 @@ int64_t shmig_bucket_take_place(ShmigBucket *bucket, int64_t now_ns,
     *place = bucket->taken;
     wait_ns = time_of(bucket, now_ns, *place);
     bucket->taken += bytes;
-    g_mutex_unlock(&bucket->lock);
+    pthread_mutex_unlock(&bucket->lock);
     return wait_ns;
 }
 
@@ -101,9 +103,9 @@ int64_t shmig_bucket_left(ShmigBucket *bucket, int64_t now_ns, uint64_t place)
 {
     int64_t wait_ns;
 
-    g_mutex_lock(&bucket->lock);
+    pthread_mutex_lock(&bucket->lock);
     bucket->seen_ns = MAX(bucket->seen_ns, now_ns);
     wait_ns = time_of(bucket, now_ns, place);
-    g_mutex_unlock(&bucket->lock);
+    pthread_mutex_unlock(&bucket->lock);
     return wait_ns;
 }

@@ -14,13 +14,14 @@
 #ifndef SHMIG_PACE_BUCKET_H
 #define SHMIG_PACE_BUCKET_H
 
-#include <glib.h>
+#include <pthread.h>
 #include <stdint.h>
 
 #define SHMIG_BUCKET_BURST_NS 50000000
 
 typedef struct ShmigBucket {
-    GMutex lock;
+    /* Not GMutex: the thread sanitizer cannot see what GLib does inside. */
+    pthread_mutex_t lock;
     /* All under @lock. */
     uint64_t rate;    /* bytes per second; 0: unlimited */
     uint64_t taken;   /* bytes, by all senders */
