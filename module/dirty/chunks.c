@@ -15,14 +15,14 @@ void shmig_chunks_init(ShmigChunkTable *table, ShmigRegion *const *regions,
         chunks->n_chunks =
             (regions[i]->n_granules - 1) / SHMIG_CHUNK_PAGES + 1;
         chunks->stale = g_new0(uint8_t, chunks->n_chunks);
-        g_mutex_init(&chunks->lock);
+        pthread_mutex_init(&chunks->lock, NULL);
     }
 }
 
 void shmig_chunks_destroy(ShmigChunkTable *table)
 {
     for (unsigned i = 0; i < table->n_regions; i++) {
-        g_mutex_clear(&table->regions[i].lock);
+        pthread_mutex_destroy(&table->regions[i].lock);
         g_free(table->regions[i].stale);
     }
     g_clear_pointer(&table->regions, g_free);
@@ -93,7 +93,7 @@ static int arm_one(ShmigChunks *chunks, uint64_t i, ShmigChunkArm *arm,
     uint64_t n = MIN(SHMIG_CHUNK_PAGES, chunks->region->n_granules - first);
     int ret = 0;
 
-    g_mutex_lock(&chunks->lock);
+    pthread_mutex_lock(&chunks->lock);
     /* Another channel may have done it while we waited. */
     if (__atomic_load_n(&chunks->stale[i], __ATOMIC_RELAXED)) {
         ret = arm(opaque, chunks, first, n);
@@ -101,7 +101,7 @@ static int arm_one(ShmigChunks *chunks, uint64_t i, ShmigChunkArm *arm,
             set_stale(chunks, i, false);
         }
     }
-    g_mutex_unlock(&chunks->lock);
+    pthread_mutex_unlock(&chunks->lock);
     return ret;
 }
 

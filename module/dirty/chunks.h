@@ -15,6 +15,8 @@
 #ifndef SHMIG_DIRTY_CHUNKS_H
 #define SHMIG_DIRTY_CHUNKS_H
 
+#include <pthread.h>
+
 #include <glib.h>
 #include "shmig/dirty/region.h"
 
@@ -35,9 +37,10 @@ typedef struct ShmigChunks {
     /*
      * Held while a chunk is armed and while bits of the region move from
      * the source to the pending bitmap.  No lock of this library is taken
-     * inside it; a source may take its own.
+     * inside it; a source may take its own.  (Not a GMutex:
+     * the thread sanitizer does not see those.)
      */
-    GMutex lock;
+    pthread_mutex_t lock;
 
     uint8_t *stale; /* one a chunk; atomic, written under the lock */
 } ShmigChunks;

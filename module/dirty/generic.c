@@ -94,9 +94,9 @@ static int collect_region(ShmigGeneric *g, unsigned i, uint64_t *fresh)
     };
     int ret;
 
-    g_mutex_lock(&collector.chunks->lock);
+    pthread_mutex_lock(&collector.chunks->lock);
     ret = g->ops->collect(g->opaque, collector.chunks->region, &collector);
-    g_mutex_unlock(&collector.chunks->lock);
+    pthread_mutex_unlock(&collector.chunks->lock);
     *fresh += collector.fresh;
     return ret;
 }
@@ -105,9 +105,9 @@ static int collect_region(ShmigGeneric *g, unsigned i, uint64_t *fresh)
 static void forget_stale(ShmigGeneric *g)
 {
     for (unsigned i = 0; i < g->chunks.n_regions; i++) {
-        g_mutex_lock(&g->chunks.regions[i].lock);
+        pthread_mutex_lock(&g->chunks.regions[i].lock);
         shmig_chunks_set_all(&g->chunks.regions[i], false);
-        g_mutex_unlock(&g->chunks.regions[i].lock);
+        pthread_mutex_unlock(&g->chunks.regions[i].lock);
     }
 }
 

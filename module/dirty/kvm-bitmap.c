@@ -144,13 +144,13 @@ static int harvest_region(ShmigKvmBitmap *kb, ShmigChunks *chunks, bool last,
     Harvest h = { .kb = kb, .chunks = chunks };
     int ret;
 
-    g_mutex_lock(&chunks->lock);
+    pthread_mutex_lock(&chunks->lock);
     ret = kb->ops->foreach_slot(kb->opaque, harvest_slot, &h);
     if (last && ret == 0) {
         /* Nothing is armed for a guest that does not run again. */
         shmig_chunks_set_all(chunks, false);
     }
-    g_mutex_unlock(&chunks->lock);
+    pthread_mutex_unlock(&chunks->lock);
     *fresh += h.fresh;
     return ret;
 }
@@ -282,10 +282,10 @@ static bool kvm_bitmap_start(ShmigTracker *tracker, GError **errp)
     for (unsigned i = 0; i < kb->chunks.n_regions; i++) {
         ShmigChunks *chunks = &kb->chunks.regions[i];
 
-        g_mutex_lock(&chunks->lock);
+        pthread_mutex_lock(&chunks->lock);
         shmig_chunks_set_all(chunks, kb->manual_protect &
                                          SHMIG_KVM_MANUAL_INITIALLY_SET);
-        g_mutex_unlock(&chunks->lock);
+        pthread_mutex_unlock(&chunks->lock);
     }
     return true;
 }

@@ -8,6 +8,7 @@
  * protection).
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "fake-kvm.h"
@@ -21,7 +22,7 @@ typedef struct FakeSlot {
     bool logging;
     uint64_t *dirty;
     uint64_t *writable;
-    GMutex *locks; /* one a word */
+    pthread_mutex_t *locks; /* one a word */
 } FakeSlot;
 
 struct FakeKvm {
@@ -29,7 +30,7 @@ struct FakeKvm {
     FakeKvmFunc *on_ioctl;
     void *opaque;
 
-    GMutex list;
+    pthread_mutex_t list;
     GRWLock slots_lock;
     FakeSlot slots[MAX_SLOTS];
     bool logging;
@@ -59,7 +60,7 @@ static void set_log(FakeKvm *kvm, FakeSlot *slot, bool on)
 
 void fake_kvm_log(FakeKvm *kvm, bool on)
 {
-    g_mutex_lock(&kvm->list);
+    pthread_mutex_lock(&kvm->list);
     g_rw_lock_writer_lock(&kvm->slots_lock);
     kvm->logging = on;
     for (unsigned i = 0; i < MAX_SLOTS; i++) {
@@ -68,7 +69,7 @@ void fake_kvm_log(FakeKvm *kvm, bool on)
         }
     }
     g_rw_lock_writer_unlock(&kvm->slots_lock);
-    g_mutex_unlock(&kvm->list);
+    pthread_mutex_unlock(&kvm->list);
 }
 
 FakeKvm *fake_kvm_new(unsigned manual_protect)
@@ -76,7 +77,7 @@ FakeKvm *fake_kvm_new(unsigned manual_protect)
     FakeKvm *kvm = g_new0(FakeKvm, 1);
 
     kvm->manual_protect = manual_protect;
-    g_mutex_init(&kvm->list);
+    pthread_mutex_init(&kvm->list, NULL);
     g_rw_lock_init(&kvm->slots_lock);
     return kvm;
 }
@@ -84,7 +85,7 @@ FakeKvm *fake_kvm_new(unsigned manual_protect)
 static void drop_slot(FakeSlot *slot)
 {
     for (uint64_t i = 0; i < slot_words(slot); i++) {
-        g_mutex_clear(&slot->locks[i]);
+        pthread_mutex_destroy(&slot->locks[i]);
     }
     g_free(slot->dirty);
     g_free(slot->writable);
@@ -100,7 +101,7 @@ void fake_kvm_free(FakeKvm *kvm)
         }
     }
     g_rw_lock_clear(&kvm->slots_lock);
-    g_mutex_clear(&kvm->list);
+    pthread_mutex_destroy(&kvm->list);
     g_free(kvm);
 }
 
@@ -137,7 +138,7 @@ void fake_kvm_add_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
 {
     FakeSlot *s = kvm->slots;
 
-    g_mutex_lock(&kvm->list);
+    pthread_mutex_lock(&kvm->list);
     g_rw_lock_writer_lock(&kvm->slots_lock);
     g_assert_null(find_slot(kvm, as_id, slot));
     while (s->bytes) {
@@ -148,13 +149,13 @@ void fake_kvm_add_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
     s->bytes = bytes;
     s->dirty = g_new0(uint64_t, slot_words(s));
     s->writable = g_new0(uint64_t, slot_words(s));
-    s->locks = g_new0(GMutex, slot_words(s));
+    s->locks = g_new0(pthread_mutex_t, slot_words(s));
     for (uint64_t i = 0; i < slot_words(s); i++) {
-        g_mutex_init(&s->locks[i]);
+        pthread_mutex_init(&s->locks[i], NULL);
     }
     set_log(kvm, s, kvm->logging);
     g_rw_lock_writer_unlock(&kvm->slots_lock);
-    g_mutex_unlock(&kvm->list);
+    pthread_mutex_unlock(&kvm->list);
 }
 
 void fake_kvm_remove_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
@@ -162,7 +163,7 @@ void fake_kvm_remove_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
 {
     FakeSlot *s;
 
-    g_mutex_lock(&kvm->list);
+    pthread_mutex_lock(&kvm->list);
     g_rw_lock_writer_lock(&kvm->slots_lock);
     s = find_slot(kvm, as_id, slot);
     g_assert_nonnull(s);
@@ -174,7 +175,7 @@ void fake_kvm_remove_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
     }
     drop_slot(s);
     g_rw_lock_writer_unlock(&kvm->slots_lock);
-    g_mutex_unlock(&kvm->list);
+    pthread_mutex_unlock(&kvm->list);
 }
 
 bool fake_kvm_write(FakeKvm *kvm, uint32_t as_id, const ShmigRegion *region,
@@ -188,7 +189,7 @@ bool fake_kvm_write(FakeKvm *kvm, uint32_t as_id, const ShmigRegion *region,
         uint64_t in_slot = page - s->id.region_first_page;
         uint64_t word = in_slot / 64, bit = UINT64_C(1) << in_slot % 64;
 
-        g_mutex_lock(&s->locks[word]);
+        pthread_mutex_lock(&s->locks[word]);
         if (s->logging && !(s->writable[word] & bit)) {
             s->dirty[word] |= bit;
             s->writable[word] |= bit;
@@ -196,7 +197,7 @@ bool fake_kvm_write(FakeKvm *kvm, uint32_t as_id, const ShmigRegion *region,
         __atomic_store_n((uint64_t *)(s->bytes +
                                       (page << SHMIG_RAM_GRANULE_SHIFT)),
                          value, __ATOMIC_RELAXED);
-        g_mutex_unlock(&s->locks[word]);
+        pthread_mutex_unlock(&s->locks[word]);
     }
     g_rw_lock_reader_unlock(&kvm->slots_lock);
     return s != NULL;
@@ -213,9 +214,9 @@ bool fake_kvm_dirty(FakeKvm *kvm, uint32_t as_id, const ShmigRegion *region,
     if (s) {
         uint64_t in_slot = page - s->id.region_first_page;
 
-        g_mutex_lock(&s->locks[in_slot / 64]);
+        pthread_mutex_lock(&s->locks[in_slot / 64]);
         dirty = s->dirty[in_slot / 64] >> in_slot % 64 & 1;
-        g_mutex_unlock(&s->locks[in_slot / 64]);
+        pthread_mutex_unlock(&s->locks[in_slot / 64]);
     }
     g_rw_lock_reader_unlock(&kvm->slots_lock);
     return dirty;
@@ -230,13 +231,13 @@ static int get_log(FakeKvm *kvm, struct shmig_kvm_dirty_log *log)
         return -ENOENT;
     }
     for (uint64_t i = 0; i < slot_words(s); i++) {
-        g_mutex_lock(&s->locks[i]);
+        pthread_mutex_lock(&s->locks[i]);
         out[i] = GUINT64_TO_LE(s->dirty[i]);
         if (!(kvm->manual_protect & SHMIG_KVM_MANUAL_PROTECT_ENABLE)) {
             s->writable[i] &= ~s->dirty[i];
             s->dirty[i] = 0;
         }
-        g_mutex_unlock(&s->locks[i]);
+        pthread_mutex_unlock(&s->locks[i]);
     }
     return 0;
 }
@@ -261,11 +262,11 @@ static int clear_log(FakeKvm *kvm, struct shmig_kvm_clear_dirty_log *log)
         uint64_t word = first / 64 + i;
         uint64_t gone;
 
-        g_mutex_lock(&s->locks[word]);
+        pthread_mutex_lock(&s->locks[word]);
         gone = s->dirty[word] & GUINT64_FROM_LE(mask[i]);
         s->dirty[word] &= ~gone;
         s->writable[word] &= ~gone;
-        g_mutex_unlock(&s->locks[word]);
+        pthread_mutex_unlock(&s->locks[word]);
     }
     return 0;
 }
@@ -302,13 +303,13 @@ static int fake_foreach_slot(void *opaque, ShmigKvmSlotFunc *func,
     FakeKvm *kvm = opaque;
     int ret = 0;
 
-    g_mutex_lock(&kvm->list);
+    pthread_mutex_lock(&kvm->list);
     for (unsigned i = 0; ret == 0 && i < MAX_SLOTS; i++) {
         if (kvm->slots[i].bytes) {
             ret = func(func_opaque, &kvm->slots[i].id);
         }
     }
-    g_mutex_unlock(&kvm->list);
+    pthread_mutex_unlock(&kvm->list);
     return ret;
 }
 
