@@ -35,11 +35,14 @@ archive_of_host() {
                 f[substr($i, 1, at - 1)] = substr($i, at + 2)
             }
             if (f["Component"] != "main" ||
-                f["Release"] !~ /^(old)*stable$|^testing$/ &&
-                f["Release"] != codename)
+                f["Release"] != codename &&
+                f["Release"] !~ /^(old)*stable$|^testing$/)
                 next
-            rank = f["Origin"] == "Debian" ? 3 : "Origin" in f ? 0 :
-                   f["Repo-URI"] ~ /\/debian\/?$/ ? 2 : 1
+            rank = 1
+            if (f["Repo-URI"] ~ /\/debian\/?$/)
+                rank = 2
+            if ("Origin" in f)
+                rank = f["Origin"] == "Debian" ? 3 : 0
             if (rank > best) {
                 best = rank
                 found = f["Repo-URI"] " " f["Sourcesentry"]
