@@ -24,28 +24,6 @@ static bool mine(const ShmigRamWalk *walk, const ShmigRegion *region)
            walk->channel;
 }
 
-/* To the channel's next stripe, in this block or a later one. */
-static void walk_on(ShmigRamWalk *walk, const ShmigRamBlock *blocks,
-                    uint32_t n_blocks)
-{
-    walk->stripe++;
-    for (;;) {
-        const ShmigRegion *region = blocks[walk->block].region;
-
-        while (walk->stripe < region->n_stripes) {
-            if (mine(walk, region)) {
-                return;
-            }
-            walk->stripe++;
-        }
-        walk->stripe = 0;
-        walk->block = (walk->block + 1) % n_blocks;
-        if (mine(walk, blocks[walk->block].region)) {
-            return;
-        }
-    }
-}
-
 /* Adds the pages [first, first + n), whose pending bits are cleared. */
 static void add_run(ShmigRamBlock *block, uint64_t first, uint64_t n,
                     ShmigBatch *batch)
@@ -109,46 +87,51 @@ static int fill_stripe(ShmigRamWalk *walk, ShmigRamBlock *block,
     }
 }
 
-static uint64_t all_stripes(const ShmigRamBlock *blocks, uint32_t n_blocks)
+/* From the walk's stripe to before @end; 1 if all of it is done. */
+static int fill_block(ShmigRamWalk *walk, ShmigRamBlock *block, uint64_t end,
+                      ShmigTracker *tracker, uint32_t max_payload,
+                      ShmigBatch *batch)
 {
-    uint64_t n = 0;
+    ShmigRegion *region = block->region;
 
-    for (uint32_t i = 0; i < n_blocks; i++) {
-        n += blocks[i].region->n_stripes;
+    while (walk->stripe < MIN(end, region->n_stripes) &&
+           __atomic_load_n(&region->pending_granules, __ATOMIC_RELAXED)) {
+        if (mine(walk, region)) {
+            int ret = fill_stripe(walk, block, tracker, max_payload, batch);
+
+            if (ret <= 0) {
+                return ret;
+            }
+        }
+        walk->stripe++;
     }
-    return n;
+    return 1;
 }
 
 int shmig_ram_fill(ShmigRamWalk *walk, ShmigRamBlock *blocks,
                    uint32_t n_blocks, ShmigTracker *tracker,
                    uint32_t max_payload, ShmigBatch *batch)
 {
-    uint64_t left;
+    uint64_t from = walk->stripe;
 
     shmig_batch_reset(batch);
-    if (!n_blocks) {
-        return 0;
-    }
-    left = all_stripes(blocks, n_blocks) / walk->channels + n_blocks + 1;
-    if (!mine(walk, blocks[walk->block].region)) {
-        walk_on(walk, blocks, n_blocks);
-    }
-    while (left--) {
-        ShmigRamBlock *block = &blocks[walk->block];
+    /*
+     * Once round, the first block in two parts, and never farther: a page
+     * that became pending again meanwhile must not be in one frame twice,
+     * where the receiver would not know which is newer.
+     */
+    for (uint32_t i = 0; n_blocks && i <= n_blocks; i++) {
+        int ret = fill_block(walk, &blocks[walk->block],
+                             i == n_blocks ? from : UINT64_MAX, tracker,
+                             max_payload, batch);
 
-        if (__atomic_load_n(&block->region->pending_granules,
-                            __ATOMIC_RELAXED)) {
-            int ret = fill_stripe(walk, block, tracker, max_payload, batch);
-
-            if (ret <= 0) {
-                return ret;
-            }
-        } else {
-            /* Nothing in the whole block: on to its last own stripe. */
-            walk->stripe = block->region->n_stripes - 1;
+        if (ret <= 0) {
+            return ret;
         }
-        walk_on(walk, blocks, n_blocks);
+        if (i < n_blocks) {
+            walk->stripe = 0;
+            walk->block = (walk->block + 1) % n_blocks;
+        }
     }
     return 0;
 }
-

@@ -237,7 +237,7 @@ static char *last_words(ShmigChannel *channel)
 
 static void set_state(ShmigChannel *channel, ChannelState state)
 {
-    g_debug("channel %u: state %d → %d", channel->index, channel->state,
+    g_debug("channel %u: state %d to %d", channel->index, channel->state,
             state);
     channel->state = state;
 }

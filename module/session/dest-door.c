@@ -65,7 +65,7 @@ static const char *refuse_further(ShmigDest *dest, const ShmigHello *hello)
         return "this channel belongs to no migration that is under way here";
     }
     if (hello->channels != dest->n_channels ||
-        hello->channel != dest->n_joined) {
+        hello->channel != dest->n_admitted) {
         return "the channels of a migration come in their order";
     }
     return NULL;
@@ -124,14 +124,14 @@ static void check(ShmigDest *dest, const ShmigHello *hello,
     }
 }
 
-/* Receives and answers the offer; whether it was accepted. */
-static bool do_offer(ShmigDest *dest, int fd, const ShmigHello *hello)
+/* Receives and checks the offer: its problems, or NULL if none came. */
+static GPtrArray *receive_offer(ShmigDest *dest, int fd,
+                                const ShmigHello *hello)
 {
     int64_t deadline_us = g_get_monotonic_time() + HELLO_US;
-    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) body = NULL;
-    g_autoptr(GBytes) answer = NULL;
+    GPtrArray *problems;
     ShmigOffer *offer;
     const void *data;
     gsize bytes;
@@ -140,8 +140,9 @@ static bool do_offer(ShmigDest *dest, int fd, const ShmigHello *hello)
                                  &error);
     if (!body) {
         g_message("a connection ended before its offer: %s", error->message);
-        return false;
+        return NULL;
     }
+    problems = g_ptr_array_new_with_free_func(g_free);
     data = g_bytes_get_data(body, &bytes);
     offer = shmig_offer_decode(data, bytes, &error);
     if (offer) {
@@ -154,11 +155,15 @@ static bool do_offer(ShmigDest *dest, int fd, const ShmigHello *hello)
         g_message("an offer was refused: %s",
                   (char *)g_ptr_array_index(problems, i));
     }
-    answer = shmig_answer_encode(problems);
-    deadline_us = g_get_monotonic_time() + HELLO_US;
-    return shmig_sync_send_frame(fd, SHMIG_FRAME_ANSWER, 0, answer,
-                                 deadline_us, NULL) &&
-           problems->len == 0;
+    return problems;
+}
+
+static bool answer(int fd, const GPtrArray *problems)
+{
+    g_autoptr(GBytes) body = shmig_answer_encode(problems);
+
+    return shmig_sync_send_frame(fd, SHMIG_FRAME_ANSWER, 0, body,
+                                 g_get_monotonic_time() + HELLO_US, NULL);
 }
 
 static void fail_text(ShmigDest *dest, ShmigErrorCode code, const char *text)
@@ -186,23 +191,30 @@ static void wait_for_rest(ShmigDest *dest)
     }
 }
 
+/* The session is ours to join before the answer lets the source do so. */
 static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
 {
-    bool ok = do_offer(dest, fd, hello);
+    g_autoptr(GPtrArray) problems = receive_offer(dest, fd, hello);
+    bool ok = problems && !problems->len;
 
     g_mutex_lock(&dest->lock);
     if (ok) {
         memcpy(dest->session, hello->session, sizeof(dest->session));
         dest->n_channels = hello->channels;
         dest->fds = g_new(int, hello->channels);
+        memset(dest->fds, 0xff, hello->channels * sizeof(int));
         dest->fds[0] = fd;
-        dest->n_joined = 1;
+        dest->n_admitted = dest->n_joined = 1;
         shmig_dest_set_state(dest, SHMIG_DEST_JOINING);
     } else {
         drop_offer(dest);
         shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
     }
     g_mutex_unlock(&dest->lock);
+    if (problems && !answer(fd, problems) && ok) {
+        fail_text(dest, SHMIG_ERROR_LOST,
+                  "the source was lost while it was answered");
+    }
     return ok;
 }
 
@@ -229,6 +241,8 @@ static bool let_in(ShmigDest *dest, int fd)
     }
     if (!refusal && !hello.channel) {
         shmig_dest_set_state(dest, SHMIG_DEST_OFFERED);
+    } else if (!refusal) {
+        dest->n_admitted++;
     }
     g_mutex_unlock(&dest->lock);
     if (!reply(dest, fd, &hello, refusal, deadline_us) || refusal) {
@@ -243,7 +257,8 @@ static bool let_in(ShmigDest *dest, int fd)
         return first_channel(dest, fd, &hello);
     }
     g_mutex_lock(&dest->lock);
-    dest->fds[dest->n_joined++] = fd;
+    dest->fds[hello.channel] = fd;
+    dest->n_joined++;
     g_cond_broadcast(&dest->cond);
     g_mutex_unlock(&dest->lock);
     return true;

@@ -65,7 +65,8 @@ struct ShmigDest {
     GCond cond; /* of joins and doors */
     /* Under the lock. */
     ShmigDestState state;
-    unsigned n_joined;
+    unsigned n_admitted; /* channels that said a good hello */
+    unsigned n_joined;   /* of these: answered */
     bool started;
     bool closing;
     unsigned n_final;

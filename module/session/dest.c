@@ -25,7 +25,7 @@ static const char *const state_names[] = {
 
 void shmig_dest_set_state(ShmigDest *dest, ShmigDestState state)
 {
-    g_debug("destination: %s → %s", state_names[dest->state],
+    g_debug("destination: %s to %s", state_names[dest->state],
             state_names[state]);
     dest->state = state;
 }
@@ -283,7 +283,7 @@ static void free_channels(ShmigDest *dest)
             shmig_channel_free(dc->channel);
         }
     }
-    for (unsigned i = 0; i < dest->n_joined; i++) {
+    for (unsigned i = 0; i < dest->n_channels; i++) {
         if (dest->fds[i] >= 0) {
             close(dest->fds[i]);
         }

@@ -80,13 +80,8 @@ static void measure(ShmigSourceChannel *sc, uint32_t bytes)
 /* Inline payloads are charged, but do not wait: the guest's writes do. */
 static void charge(ShmigSourceChannel *sc, uint32_t bytes)
 {
-    int64_t now = now_ns();
-
     sc->sending_bytes = bytes;
-    if (!__atomic_load_n(&sc->src->finishing, __ATOMIC_RELAXED)) {
-        sc->bulk_from_ns = now + shmig_bucket_take(&sc->src->bucket, now,
-                                                   bytes);
-    }
+    shmig_bucket_take_place(&sc->src->bucket, now_ns(), bytes, &sc->place);
 }
 
 static bool send_inline(ShmigSourceChannel *sc, ShmigConn *conn)
@@ -214,7 +209,9 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
         fail_disk(sc);
         return false;
     }
-    late = sc->seen_finishing ? 0 : sc->bulk_from_ns - now_ns();
+    /* The switch-over itself is not held back. */
+    late = sc->seen_finishing ? 0 : shmig_bucket_left(&src->bucket, now_ns(),
+                                                      sc->place);
     if (sc->inline_run >= INLINE_RUN && late <= 0 && send_bulk(sc, conn)) {
         return true;
     }

@@ -384,6 +384,9 @@ void shmig_source_free(ShmigSource *src)
     if (src->stream_fd >= 0) {
         close(src->stream_fd);
     }
+    if (src->tracker) {
+        src->tracker->ops->free(src->tracker);
+    }
     for (uint32_t i = 0; i < src->n_ram; i++) {
         shmig_region_free(src->ram[i].region);
     }
@@ -392,10 +395,8 @@ void shmig_source_free(ShmigSource *src)
         shmig_disk_free(src->disks[i].disk);
         shmig_region_free(src->disks[i].region);
     }
-    if (src->tracker) {
-        src->tracker->ops->free(src->tracker);
-    }
     shmig_fault_destroy(&src->fault);
+    shmig_bucket_clear(&src->bucket);
     g_mutex_clear(&src->lock);
     g_cond_clear(&src->cond);
     shmig_offer_free(src->offer);

@@ -207,7 +207,9 @@ bool pair_start(Pair *pair, GError **errp)
                                                 pair->source_disk[i]);
     }
     if (!pair->tracker) {
-        pair->tracker = shmig_generic_new();
+        ShmigRegion *region = shmig_source_ram_region(pair->source, 0);
+
+        pair->tracker = shmig_generic_new(NULL, NULL, &region, 1);
     }
     shmig_source_set_tracker(pair->source, pair->tracker);
     pair_wait(pair, &pair->connected);
