@@ -64,6 +64,13 @@ bool shmig_disks_check(ShmigDest *dest, const ShmigOffer *offer,
                        ShmigDiskSet **set, GPtrArray *problems);
 
 /*
+ * Destination, if the session failed, before shmig_dest_free(): requests that
+ * go through the block layer end with -ECANCELED, so that free() need not
+ * wait for slow storage.  NULL is fine.
+ */
+void shmig_disks_cancel(ShmigDiskSet *set);
+
+/*
  * Destination: gives the images back, so that the guest's devices can own
  * them.  To be called after the drain and before device state is loaded, or,
  * if the session failed, after shmig_dest_free(): nobody writes any more.
