@@ -48,6 +48,9 @@ struct ShmigDiskReq {
     ShmigDisk *disk;
     ShmigRing *ring;
     uint64_t progress;
+    uint64_t chunk;
+    unsigned step;
+    ShmigOp io; /* what the disk itself waits for */
 };
 
 typedef struct ShmigDiskOps {
