@@ -98,9 +98,6 @@ qemu_build() {
     PATH=/usr/lib/ccache:$PATH
     qemu_configure
     # shellcheck disable=SC2086 # a list of words
-    if [ "$(ninja -C "$qemu_build" -n $qemu_targets |
-        tail -n 1)" != "ninja: no work to do." ]; then
-        said_for "building QEMU" \
-            quietly "$logs/qemu-build.log" ninja -C "$qemu_build" $qemu_targets
-    fi
+    said_for "building QEMU" \
+        quietly "$logs/qemu-build.log" ninja -C "$qemu_build" $qemu_targets
 }

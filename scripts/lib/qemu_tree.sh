@@ -53,7 +53,8 @@ qemu_adapt() {
 qemu_unpack() {
     rm -rf "$2"
     mkdir -p "$2"
-    tar -xf "$1" -C "$2" --strip-components=1 --exclude='*/roms'
+    tar -xf "$1" -C "$2" --no-same-owner --strip-components=1 \
+        --exclude='*/roms'
     qemu_adapt "$2"
     qemu_git "$2" init -q -b shmig
     printf '/migration/shmig/\n/configs/devices/*/shmig.mak\n' \
