@@ -66,22 +66,32 @@ static GByteArray *valid_frame(GRand *rand)
     return g_byte_array_append(out, bytes, sizeof(bytes));
 }
 
-/* One channel, and records of the one disk that is as large as can be. */
+/*
+ * Records of the one disk that is as large as can be, which is region 4;
+ * zeroes span stripes of other channels.
+ */
 static GByteArray *valid_records(GRand *rand)
 {
     GByteArray *out = begin(FUZZ_RECORDS);
     unsigned n = g_rand_int_range(rand, 1, 9);
-    uint8_t head[6] = { 0 };
+    uint64_t channels = g_rand_int_range(rand, 1, 5);
+    uint8_t head[6] = { 4 % channels, channels - 1 };
     uint32_t payload = 0;
 
     g_byte_array_append(out, head, sizeof(head));
     for (unsigned i = 0; i < n; i++) {
+        uint64_t stripe = channels * g_rand_int(rand);
         ShmigRecord record = { 4, g_rand_int_range(rand, SHMIG_RECORD_DATA,
                                                    SHMIG_RECORD_ZERO + 1),
-                               (uint64_t)g_rand_int(rand) << 21, 4096 };
+                               stripe * SHMIG_STRIPE_BYTES, 4096 };
         uint8_t bytes[SHMIG_RECORD_BYTES];
 
-        payload += record.kind == SHMIG_RECORD_DATA ? record.length : 0;
+        if (record.kind == SHMIG_RECORD_DATA) {
+            payload += record.length;
+        } else {
+            record.length += channels * g_rand_int_range(rand, 0, 9) *
+                             SHMIG_STRIPE_BYTES;
+        }
         shmig_record_encode(&record, bytes);
         g_byte_array_append(out, bytes, sizeof(bytes));
     }

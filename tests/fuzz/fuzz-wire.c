@@ -44,6 +44,7 @@ static bool hello(const uint8_t *data, size_t size)
     shmig_hello_encode(&h, again);
     g_assert(memcmp(data, again, sizeof(again)) == 0);
     g_assert(shmig_hello_version(&h, &h) == h.version_max);
+    g_assert(h.channel < h.channels && h.channels <= SHMIG_MAX_CHANNELS);
     return true;
 }
 
@@ -64,6 +65,11 @@ static bool frame(const uint8_t *data, size_t size)
     g_assert(memcmp(data + 4, again, sizeof(again)) == 0);
     g_assert(f.body <= SHMIG_MAX_BODY && f.payload <= SHMIG_MAX_PAYLOAD);
     g_assert(f.records <= SHMIG_MAX_RECORDS);
+    g_assert(f.flags == 0 ||
+             (f.type == SHMIG_FRAME_STREAM && f.flags == SHMIG_FRAME_EOF) ||
+             ((f.type == SHMIG_FRAME_DRAIN ||
+               f.type == SHMIG_FRAME_DRAINED) &&
+              f.flags == SHMIG_FRAME_FINAL));
     return true;
 }
 
