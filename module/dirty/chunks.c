@@ -12,8 +12,7 @@ void shmig_chunks_init(ShmigChunkTable *table, ShmigRegion *const *regions,
 
         g_assert(regions[i]->kind == SHMIG_REGION_RAM);
         chunks->region = regions[i];
-        chunks->n_chunks =
-            (regions[i]->n_granules - 1) / SHMIG_CHUNK_PAGES + 1;
+        chunks->n_chunks = (regions[i]->n_granules - 1) / SHMIG_CHUNK_PAGES + 1;
         chunks->stale = g_new0(uint8_t, chunks->n_chunks);
         pthread_mutex_init(&chunks->lock, NULL);
     }
@@ -71,8 +70,8 @@ uint64_t shmig_chunks_merge(ShmigChunks *chunks, uint64_t first_word,
     for (uint64_t done = 0; done < n_words;) {
         uint64_t word = first_word + done;
         uint64_t chunk = word / SHMIG_CHUNK_WORDS;
-        uint64_t n = MIN(n_words - done,
-                         SHMIG_CHUNK_WORDS - word % SHMIG_CHUNK_WORDS);
+        uint64_t n =
+            MIN(n_words - done, SHMIG_CHUNK_WORDS - word % SHMIG_CHUNK_WORDS);
 
         if (chunk >= chunks->n_chunks) {
             break;

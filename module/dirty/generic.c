@@ -66,12 +66,11 @@ void shmig_collect_words(ShmigCollector *collector, uint64_t first_word,
     for (uint64_t i = 0; i < n_words; i++) {
         collector->unarmed[first_word + i] |= bits[i];
     }
-    collector->fresh += shmig_chunks_merge(collector->chunks, first_word,
-                                           bits, n_words);
+    collector->fresh +=
+        shmig_chunks_merge(collector->chunks, first_word, bits, n_words);
 }
 
-void shmig_collect_pages(ShmigCollector *collector, uint64_t first,
-                         uint64_t n)
+void shmig_collect_pages(ShmigCollector *collector, uint64_t first, uint64_t n)
 {
     uint64_t limit = collector->chunks->region->n_granules;
 
@@ -120,8 +119,8 @@ static int64_t generic_harvest(ShmigTracker *tracker, bool last)
     if (g->ops->sync) {
         ret = g->ops->sync(g->opaque, last);
     }
-    for (unsigned i = 0;
-         ret == 0 && g->ops->collect && i < g->chunks.n_regions; i++) {
+    for (unsigned i = 0; ret == 0 && g->ops->collect && i < g->chunks.n_regions;
+         i++) {
         ret = collect_region(g, i, &fresh);
     }
     if (ret < 0) {
@@ -180,8 +179,7 @@ static int generic_clear(ShmigTracker *tracker, ShmigRegion *region,
         return 0;
     }
     chunks = shmig_chunks_find(&g->chunks, region);
-    return chunks ? shmig_chunks_arm(chunks, first, n, arm_chunk, g)
-                  : -EINVAL;
+    return chunks ? shmig_chunks_arm(chunks, first, n, arm_chunk, g) : -EINVAL;
 }
 
 static void generic_stop(ShmigTracker *tracker)
@@ -218,8 +216,7 @@ static const ShmigTrackerOps generic_tracker_ops = {
 };
 
 ShmigTracker *shmig_generic_new(const ShmigGenericOps *ops, void *opaque,
-                                ShmigRegion *const *regions,
-                                unsigned n_regions)
+                                ShmigRegion *const *regions, unsigned n_regions)
 {
     static const ShmigGenericOps no_ops;
     ShmigGeneric *g = g_new0(ShmigGeneric, 1);

@@ -41,8 +41,7 @@ typedef struct ShmigGenericOps {
      * 0 or -errno.  Any channel thread; the region's lock is held.
      * NULL if taking a page out of the log is enough to watch it again.
      */
-    int (*arm)(void *opaque, ShmigRegion *region, uint64_t first,
-               uint64_t n);
+    int (*arm)(void *opaque, ShmigRegion *region, uint64_t first, uint64_t n);
 
     void (*stop)(void *opaque);
     void (*free)(void *opaque);
@@ -63,7 +62,6 @@ void shmig_generic_mark(ShmigTracker *tracker, ShmigRegion *region,
 /* As shmig_region_merge(); and for a range of pages. */
 void shmig_collect_words(ShmigCollector *collector, uint64_t first_word,
                          const uint64_t *bits, uint64_t n_words);
-void shmig_collect_pages(ShmigCollector *collector, uint64_t first,
-                         uint64_t n);
+void shmig_collect_pages(ShmigCollector *collector, uint64_t first, uint64_t n);
 
 #endif

@@ -221,8 +221,7 @@ static int clear_slot(void *opaque, const ShmigKvmSlot *slot)
         return 0;
     }
     convert_words(mask, end - first);
-    ret = c->kb->ops->vm_ioctl(c->kb->opaque, SHMIG_KVM_CLEAR_DIRTY_LOG,
-                               &log);
+    ret = c->kb->ops->vm_ioctl(c->kb->opaque, SHMIG_KVM_CLEAR_DIRTY_LOG, &log);
 
     /* The invariant, even if the ioctl failed half way. */
     convert_words(mask, end - first);
@@ -328,8 +327,7 @@ static const ShmigTrackerOps kvm_bitmap_ops = {
 
 ShmigTracker *shmig_kvm_bitmap_new(const ShmigKvmOps *ops, void *opaque,
                                    ShmigRegion *const *regions,
-                                   unsigned n_regions,
-                                   unsigned manual_protect,
+                                   unsigned n_regions, unsigned manual_protect,
                                    ShmigTracker *extra)
 {
     ShmigKvmBitmap *kb = g_new0(ShmigKvmBitmap, 1);

@@ -58,8 +58,7 @@ typedef struct ShmigKvmOps {
  */
 ShmigTracker *shmig_kvm_bitmap_new(const ShmigKvmOps *ops, void *opaque,
                                    ShmigRegion *const *regions,
-                                   unsigned n_regions,
-                                   unsigned manual_protect,
+                                   unsigned n_regions, unsigned manual_protect,
                                    ShmigTracker *extra);
 
 #endif

@@ -11,11 +11,11 @@
 
 #define SAME_VALUE(ours, theirs) \
     _Static_assert((ours) == (theirs), #ours " is not " #theirs)
-#define SAME_SIZE(ours, theirs) \
+#define SAME_SIZE(ours, theirs)                                  \
     _Static_assert(sizeof(struct ours) == sizeof(struct theirs), \
                    #ours " has another size than " #theirs)
-#define SAME_OFFSET(ours, our_field, theirs, their_field) \
-    _Static_assert(offsetof(struct ours, our_field) == \
+#define SAME_OFFSET(ours, our_field, theirs, their_field)    \
+    _Static_assert(offsetof(struct ours, our_field) ==       \
                        offsetof(struct theirs, their_field), \
                    #ours "." #our_field " has another offset")
 
@@ -64,6 +64,5 @@ SAME_VALUE(SHMIG_KVM_CAP_RING_ACQ_REL, KVM_CAP_DIRTY_LOG_RING_ACQ_REL);
 #endif
 
 #ifdef KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP
-SAME_VALUE(SHMIG_KVM_CAP_RING_WITH_BITMAP,
-           KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP);
+SAME_VALUE(SHMIG_KVM_CAP_RING_WITH_BITMAP, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP);
 #endif

@@ -98,9 +98,8 @@ ShmigRegion *shmig_region_new(uint32_t id, ShmigRegionKind kind,
     g_assert(length_bytes > 0);
     region->id = id;
     region->kind = kind;
-    region->granule_shift = kind == SHMIG_REGION_RAM
-                                ? SHMIG_RAM_GRANULE_SHIFT
-                                : SHMIG_DISK_GRANULE_SHIFT;
+    region->granule_shift = kind == SHMIG_REGION_RAM ? SHMIG_RAM_GRANULE_SHIFT
+                                                     : SHMIG_DISK_GRANULE_SHIFT;
     region->length_bytes = length_bytes;
     region->n_granules = ((length_bytes - 1) >> region->granule_shift) + 1;
     region->n_stripes = (length_bytes - 1) / SHMIG_STRIPE_BYTES + 1;
@@ -127,8 +126,8 @@ uint64_t shmig_region_set(ShmigRegion *region, uint64_t first, uint64_t n)
     count_add(region, end - first);
     for (uint64_t w = first / WORD_BITS; w * WORD_BITS < end; w++) {
         uint64_t mask = word_mask(w, first, end);
-        uint64_t old = __atomic_fetch_or(&region->pending[w], mask,
-                                         __ATOMIC_RELEASE);
+        uint64_t old =
+            __atomic_fetch_or(&region->pending[w], mask, __ATOMIC_RELEASE);
 
         fresh += popcount(mask & ~old);
     }
@@ -170,8 +169,8 @@ static uint64_t merge_words(uint64_t *pending, const uint64_t *bits,
         uint64_t mask = bits[i] & (i == n_words - 1 ? last_mask : ~0ull);
 
         if (mask) {
-            uint64_t old = __atomic_fetch_or(&pending[i], mask,
-                                             __ATOMIC_RELEASE);
+            uint64_t old =
+                __atomic_fetch_or(&pending[i], mask, __ATOMIC_RELEASE);
 
             fresh += popcount(mask & ~old);
         }
@@ -271,8 +270,7 @@ uint64_t shmig_region_find(const ShmigRegion *region, uint64_t from,
     w = from / WORD_BITS;
     bits = load(&region->pending[w]) & word_mask(w, from, end);
     while (bits == 0) {
-        w = skip_zero_words(region->pending, w + 1,
-                            (end - 1) / WORD_BITS + 1);
+        w = skip_zero_words(region->pending, w + 1, (end - 1) / WORD_BITS + 1);
         if (w * WORD_BITS >= end) {
             return 0;
         }
@@ -303,8 +301,8 @@ uint64_t shmig_region_clear(ShmigRegion *region, uint64_t first, uint64_t n)
     for (uint64_t w = first / WORD_BITS; first < end && w * WORD_BITS < end;
          w++) {
         uint64_t mask = word_mask(w, first, end);
-        uint64_t old = __atomic_fetch_and(&region->pending[w], ~mask,
-                                          __ATOMIC_ACQ_REL);
+        uint64_t old =
+            __atomic_fetch_and(&region->pending[w], ~mask, __ATOMIC_ACQ_REL);
 
         gone += popcount(mask & old);
     }
@@ -316,8 +314,8 @@ bool shmig_region_any(const ShmigRegion *region, uint64_t first, uint64_t n)
 {
     uint64_t found;
 
-    return shmig_region_find(region, first, cut(region, first, n), 1,
-                             &found) != 0;
+    return shmig_region_find(region, first, cut(region, first, n), 1, &found) !=
+           0;
 }
 
 bool shmig_region_all(const ShmigRegion *region, uint64_t first, uint64_t n)
@@ -342,10 +340,9 @@ bool shmig_region_all(const ShmigRegion *region, uint64_t first, uint64_t n)
 uint64_t shmig_region_pending_bytes(const ShmigRegion *region)
 {
     uint64_t last = region->n_granules - 1;
-    uint64_t bytes = load(&region->pending_granules)
-                     << region->granule_shift;
-    uint64_t beyond = (region->n_granules << region->granule_shift) -
-                      region->length_bytes;
+    uint64_t bytes = load(&region->pending_granules) << region->granule_shift;
+    uint64_t beyond =
+        (region->n_granules << region->granule_shift) - region->length_bytes;
 
     if (beyond && bytes && shmig_region_any(region, last, 1)) {
         bytes -= beyond;

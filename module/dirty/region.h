@@ -29,7 +29,7 @@ typedef struct ShmigRegion {
     ShmigRegionKind kind;
     unsigned granule_shift;
     uint64_t length_bytes;
-    uint64_t n_granules;  /* the last one may be shorter */
+    uint64_t n_granules; /* the last one may be shorter */
     uint64_t n_stripes;
 
     /* Atomic. */

@@ -36,7 +36,8 @@ typedef struct ShmigTrackerOps {
      * Arms [first, first + n) of @region anew.  Called by a channel before
      * it clears the pending bits and reads the bytes, for pages whose
      * pending bits are set.  May do more pages than asked for, and may make
-     * pages pending again that a channel has just taken.  Any channel thread.  0 or -errno.
+     * pages pending again that a channel has just taken.
+     * Any channel thread.  0 or -errno.
      */
     int (*clear)(ShmigTracker *tracker, ShmigRegion *region, uint64_t first,
                  uint64_t n);

@@ -47,8 +47,7 @@ static void take_run(Channel *ch, unsigned r, uint64_t first, uint64_t n)
     const DirtyWorld *w = ch->transfer->world;
     uint64_t offset = first * PAGE;
 
-    g_assert_cmpint(w->tracker->ops->clear(w->tracker, w->regions[r], first,
-                                           n),
+    g_assert_cmpint(w->tracker->ops->clear(w->tracker, w->regions[r], first, n),
                     ==, 0);
     maybe_yield(ch);
     g_assert_cmpuint(shmig_region_clear(w->regions[r], first, n), ==, n);
@@ -108,9 +107,9 @@ static void make_shadow(Transfer *t)
 {
     t->shadow = g_new0(uint8_t *, t->world->n_regions);
     for (unsigned r = 0; r < t->world->n_regions; r++) {
-        t->shadow[r] = mmap(NULL, rounded_bytes(t->world->regions[r]),
-                            PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        t->shadow[r] =
+            mmap(NULL, rounded_bytes(t->world->regions[r]),
+                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         g_assert_true(t->shadow[r] != MAP_FAILED);
     }
 }
@@ -125,7 +124,8 @@ static void compare_shadow(Transfer *t)
             if (memcmp(t->shadow[r] + p * PAGE, t->world->bytes[r] + p * PAGE,
                        PAGE)) {
                 g_error("region %u, page %" G_GUINT64_FORMAT ": a write was "
-                        "missed", region->id, p);
+                        "missed",
+                        region->id, p);
             }
         }
         munmap(t->shadow[r], rounded_bytes(region));
@@ -154,11 +154,11 @@ void dirty_conformance(const DirtyWorld *world, unsigned channels,
     }
     world->run(world->opaque);
     for (unsigned i = 0; i < channels; i++) {
-        ch[i] = (Channel){ .transfer = &t, .index = i, .random = i };
+        ch[i] = (Channel) { .transfer = &t, .index = i, .random = i };
         ch[i].thread = g_thread_new("channel", channel_thread, &ch[i]);
     }
-    for (unsigned pass = 0;
-         pass < passes || !world->enough(world->opaque); pass++) {
+    for (unsigned pass = 0; pass < passes || !world->enough(world->opaque);
+         pass++) {
         if (world->churn) {
             world->churn(world->opaque, pass);
         }

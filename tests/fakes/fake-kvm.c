@@ -133,8 +133,8 @@ static FakeSlot *find_page(FakeKvm *kvm, uint32_t as_id,
 }
 
 void fake_kvm_add_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
-                       ShmigRegion *region, uint8_t *bytes,
-                       uint64_t first_page, uint64_t n_pages)
+                       ShmigRegion *region, uint8_t *bytes, uint64_t first_page,
+                       uint64_t n_pages)
 {
     FakeSlot *s = kvm->slots;
 
@@ -145,7 +145,7 @@ void fake_kvm_add_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
         s++;
         g_assert_true(s < kvm->slots + MAX_SLOTS);
     }
-    s->id = (ShmigKvmSlot){ as_id, slot, n_pages, region, first_page };
+    s->id = (ShmigKvmSlot) { as_id, slot, n_pages, region, first_page };
     s->bytes = bytes;
     s->dirty = g_new0(uint64_t, slot_words(s));
     s->writable = g_new0(uint64_t, slot_words(s));
@@ -169,8 +169,8 @@ void fake_kvm_remove_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
     g_assert_nonnull(s);
     for (uint64_t p = 0; extra && p < s->id.n_pages; p++) {
         if (s->dirty[p / 64] >> p % 64 & 1) {
-            shmig_generic_mark(extra, s->id.region,
-                               s->id.region_first_page + p, 1);
+            shmig_generic_mark(extra, s->id.region, s->id.region_first_page + p,
+                               1);
         }
     }
     drop_slot(s);
@@ -194,9 +194,9 @@ bool fake_kvm_write(FakeKvm *kvm, uint32_t as_id, const ShmigRegion *region,
             s->dirty[word] |= bit;
             s->writable[word] |= bit;
         }
-        __atomic_store_n((uint64_t *)(s->bytes +
-                                      (page << SHMIG_RAM_GRANULE_SHIFT)),
-                         value, __ATOMIC_RELAXED);
+        __atomic_store_n(
+            (uint64_t *)(s->bytes + (page << SHMIG_RAM_GRANULE_SHIFT)), value,
+            __ATOMIC_RELAXED);
         pthread_mutex_unlock(&s->locks[word]);
     }
     g_rw_lock_reader_unlock(&kvm->slots_lock);

@@ -24,8 +24,8 @@ void fake_kvm_free(FakeKvm *kvm);
 
 /* @bytes are the region's, for the slot's guest to write. */
 void fake_kvm_add_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,
-                       ShmigRegion *region, uint8_t *bytes,
-                       uint64_t first_page, uint64_t n_pages);
+                       ShmigRegion *region, uint8_t *bytes, uint64_t first_page,
+                       uint64_t n_pages);
 
 /* Reports the slot's dirty bits to @extra, a generic tracker or NULL. */
 void fake_kvm_remove_slot(FakeKvm *kvm, uint32_t as_id, uint32_t slot,

@@ -39,8 +39,7 @@ static bool fake_start(ShmigTracker *tracker, GError **errp)
     g_assert_false(fake_tracker_running(tracker));
     if (error) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_RAM,
-                    "dirty log: cannot be switched on: %s",
-                    g_strerror(error));
+                    "dirty log: cannot be switched on: %s", g_strerror(error));
         return false;
     }
     if (fake->inner && !fake->inner->ops->start(fake->inner, errp)) {
@@ -75,9 +74,8 @@ static int fake_clear(ShmigTracker *tracker, ShmigRegion *region,
     if (error) {
         return -error;
     }
-    return fake->inner
-               ? fake->inner->ops->clear(fake->inner, region, first, n)
-               : 0;
+    return fake->inner ? fake->inner->ops->clear(fake->inner, region, first, n)
+                       : 0;
 }
 
 static void fake_stop(ShmigTracker *tracker)
@@ -147,6 +145,5 @@ unsigned fake_tracker_calls(ShmigTracker *tracker, FakeTrackerCall call)
 
 bool fake_tracker_running(ShmigTracker *tracker)
 {
-    return __atomic_load_n(&from_tracker(tracker)->running,
-                           __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&from_tracker(tracker)->running, __ATOMIC_ACQUIRE);
 }

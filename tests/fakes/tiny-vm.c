@@ -22,7 +22,7 @@
 
 #define OWN_BYTES 0x10000u
 #define CODE_AT 0x1000u
-#define STOP_AT 0x2000u    /* not 0: the guest halts */
+#define STOP_AT 0x2000u     /* not 0: the guest halts */
 #define COUNTERS_AT 0x3000u /* 64 bytes a vCPU */
 #define TSS_AT 0xfffbd000u
 
@@ -100,8 +100,7 @@ static void set_slot(TinyVm *vm, uint32_t slot, uint64_t gpa, void *bytes,
         .userspace_addr = (uintptr_t)bytes,
     };
 
-    g_assert_cmpint(tiny_vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &mem), ==,
-                    0);
+    g_assert_cmpint(tiny_vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &mem), ==, 0);
 }
 
 void tiny_vm_set_slot(TinyVm *vm, uint32_t slot, uint64_t gpa, void *bytes,
@@ -113,8 +112,8 @@ void tiny_vm_set_slot(TinyVm *vm, uint32_t slot, uint64_t gpa, void *bytes,
 
 static char *enable_manual_protect(TinyVm *vm, unsigned flags)
 {
-    int have = ioctl(vm->kvm, KVM_CHECK_EXTENSION,
-                     SHMIG_KVM_CAP_MANUAL_PROTECT2);
+    int have =
+        ioctl(vm->kvm, KVM_CHECK_EXTENSION, SHMIG_KVM_CAP_MANUAL_PROTECT2);
     struct kvm_enable_cap cap = {
         .cap = SHMIG_KVM_CAP_MANUAL_PROTECT2,
         .args = { flags },
@@ -215,8 +214,7 @@ void tiny_vm_free(TinyVm *vm)
     g_free(vm);
 }
 
-void tiny_vm_set_writer(TinyVm *vm, unsigned i, uint32_t gpa,
-                        uint32_t n_pages)
+void tiny_vm_set_writer(TinyVm *vm, unsigned i, uint32_t gpa, uint32_t n_pages)
 {
     vm->vcpus[i].gpa = gpa;
     vm->vcpus[i].n_pages = n_pages;
@@ -227,8 +225,13 @@ static void set_registers(TinyVcpu *vcpu)
 {
     unsigned index = vcpu - vcpu->vm->vcpus;
     struct kvm_segment data = {
-        .limit = 0xffffffff, .selector = 16, .type = 3,
-        .present = 1, .db = 1, .s = 1, .g = 1,
+        .limit = 0xffffffff,
+        .selector = 16,
+        .type = 3,
+        .present = 1,
+        .db = 1,
+        .s = 1,
+        .g = 1,
     };
     struct kvm_segment text = data;
     struct kvm_regs regs = {
@@ -326,8 +329,8 @@ void tiny_vm_run(TinyVm *vm)
     vm->outside = 0;
     __atomic_store_n(own_word(vm, STOP_AT), 0, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
-        g_assert_cmpint(pthread_create(&vm->vcpus[i].thread, NULL,
-                                       vcpu_thread, &vm->vcpus[i]),
+        g_assert_cmpint(pthread_create(&vm->vcpus[i].thread, NULL, vcpu_thread,
+                                       &vm->vcpus[i]),
                         ==, 0);
     }
 }

@@ -23,8 +23,7 @@ typedef struct TinyVm TinyVm;
  * Slot 0 is the VM's own.  NULL if there is no such VM here; *@missing then
  * says in a phrase what is missing (to be freed).
  */
-TinyVm *tiny_vm_new(unsigned manual_protect, unsigned n_vcpus,
-                    char **missing);
+TinyVm *tiny_vm_new(unsigned manual_protect, unsigned n_vcpus, char **missing);
 void tiny_vm_free(TinyVm *vm); /* of one that does not run */
 
 /* ioctl() of the VM, -errno on failure.  Any thread. */
@@ -35,8 +34,7 @@ void tiny_vm_set_slot(TinyVm *vm, uint32_t slot, uint64_t gpa, void *bytes,
                       uint64_t n_bytes, uint32_t flags);
 
 /* What vCPU @i writes: 4 bytes at the start of [gpa, gpa + n_pages). */
-void tiny_vm_set_writer(TinyVm *vm, unsigned i, uint32_t gpa,
-                        uint32_t n_pages);
+void tiny_vm_set_writer(TinyVm *vm, unsigned i, uint32_t gpa, uint32_t n_pages);
 
 void tiny_vm_run(TinyVm *vm);
 

@@ -63,10 +63,11 @@ static int soft_get(void *opaque, const ShmigKvmSlot *slot)
     uint64_t at = slot->region_first_page / 64;
     g_autofree uint64_t *bits = g_new0(uint64_t, words);
     struct shmig_kvm_dirty_log log = {
-        .slot = SHMIG_KVM_SLOT(slot->as_id, slot->slot), .bitmap = bits,
+        .slot = SHMIG_KVM_SLOT(slot->as_id, slot->slot),
+        .bitmap = bits,
     };
-    int ret = fake_kvm_ops.vm_ioctl(soft->guest->kvm,
-                                    SHMIG_KVM_GET_DIRTY_LOG, &log);
+    int ret =
+        fake_kvm_ops.vm_ioctl(soft->guest->kvm, SHMIG_KVM_GET_DIRTY_LOG, &log);
 
     for (uint64_t i = 0; ret == 0 && i < words; i++) {
         soft->shown[r][at + i] |= GUINT64_FROM_LE(bits[i]);
@@ -138,8 +139,7 @@ static int soft_arm(void *opaque, ShmigRegion *region, uint64_t first,
     int ret;
 
     pthread_mutex_lock(&arm.soft->lock);
-    ret = fake_kvm_ops.foreach_slot(arm.soft->guest->kvm, soft_arm_slot,
-                                    &arm);
+    ret = fake_kvm_ops.foreach_slot(arm.soft->guest->kvm, soft_arm_slot, &arm);
     pthread_mutex_unlock(&arm.soft->lock);
     return ret;
 }
@@ -254,8 +254,8 @@ static void halt_guest(void *opaque)
 static void add_last_slot(Guest *g, unsigned slot)
 {
     g->last_slot = slot;
-    fake_kvm_add_slot(g->kvm, 0, slot, g->regions[0], g->bytes[0],
-                      CHUNK + 192, BIG_PAGES - CHUNK - 192);
+    fake_kvm_add_slot(g->kvm, 0, slot, g->regions[0], g->bytes[0], CHUNK + 192,
+                      BIG_PAGES - CHUNK - 192);
 }
 
 /* Every third pass the last slot goes, or comes back under another id. */
@@ -279,17 +279,15 @@ static void make_guest(Guest *g, unsigned manual_protect, unsigned spaces)
     static const uint64_t pages[2] = { BIG_PAGES, SMALL_PAGES };
 
     for (unsigned r = 0; r < 2; r++) {
-        g->regions[r] = shmig_region_new(r + 1, SHMIG_REGION_RAM,
-                                         pages[r] * 4096);
+        g->regions[r] =
+            shmig_region_new(r + 1, SHMIG_REGION_RAM, pages[r] * 4096);
         g->bytes[r] = mmap(NULL, pages[r] * 4096, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         g_assert_true(g->bytes[r] != MAP_FAILED);
     }
     g->kvm = fake_kvm_new(manual_protect);
-    fake_kvm_add_slot(g->kvm, 0, 0, g->regions[0], g->bytes[0], 0,
-                      CHUNK + 192);
-    fake_kvm_add_slot(g->kvm, 0, 1, g->regions[1], g->bytes[1], 0,
-                      SMALL_PAGES);
+    fake_kvm_add_slot(g->kvm, 0, 0, g->regions[0], g->bytes[0], 0, CHUNK + 192);
+    fake_kvm_add_slot(g->kvm, 0, 1, g->regions[1], g->bytes[1], 0, SMALL_PAGES);
     add_last_slot(g, 2);
     g->address_spaces = spaces;
     if (spaces > 1) {
@@ -339,8 +337,8 @@ static void test_two_address_spaces(void)
 
     make_guest(&g, BOTH, 2);
     g.extra = shmig_generic_new(NULL, NULL, g.regions, 2);
-    g.tracker = shmig_kvm_bitmap_new(&fake_kvm_ops, g.kvm, g.regions, 2,
-                                     BOTH, g.extra);
+    g.tracker =
+        shmig_kvm_bitmap_new(&fake_kvm_ops, g.kvm, g.regions, 2, BOTH, g.extra);
     conform(&g, false);
 }
 

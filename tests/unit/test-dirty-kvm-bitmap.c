@@ -122,8 +122,7 @@ static void test_rounds(World *w, gconstpointer unused)
     shmig_generic_mark(w->extra, w->region, 7, 1);
     g_assert_cmpint(harvest(w, false), ==, 4);
     g_assert_cmpint(harvest(w, false), ==, 0);
-    g_assert_cmpuint(shmig_region_find(w->region, 8, PAGES, 10, &first), ==,
-                     2);
+    g_assert_cmpuint(shmig_region_find(w->region, 8, PAGES, 10, &first), ==, 2);
     g_assert_cmpuint(first, ==, CHUNK + 63);
     g_assert_true(shmig_region_all(w->region, 7, 1));
     g_assert_true(shmig_region_all(w->region, PAGES - 1, 1));
@@ -250,8 +249,7 @@ static void test_bad_slot(gconstpointer opaque)
     World w = { 0 };
 
     make(&w, BOTH);
-    fake_kvm_add_slot(w.kvm, 0, 0, w.region, w.bytes, bad[i].first,
-                      bad[i].n);
+    fake_kvm_add_slot(w.kvm, 0, 0, w.region, w.bytes, bad[i].first, bad[i].n);
     g_assert_true(w.tracker->ops->start(w.tracker, NULL));
     g_assert_cmpint(harvest(&w, false), ==, -EINVAL);
     shmig_region_set(w.region, 0, PAGES);
@@ -259,7 +257,7 @@ static void test_bad_slot(gconstpointer opaque)
     teardown(&w, NULL);
 }
 
-#define ADD(path, manual_protect, func) \
+#define ADD(path, manual_protect, func)          \
     g_test_add("/dirty/kvm-bitmap/" path, World, \
                GUINT_TO_POINTER(manual_protect), setup, func, teardown)
 
@@ -278,9 +276,9 @@ int main(int argc, char **argv)
     ADD("errors", BOTH, test_errors);
     g_test_add_data_func("/dirty/kvm-bitmap/slot-not-aligned",
                          GUINT_TO_POINTER(0), test_bad_slot);
-    g_test_add_data_func("/dirty/kvm-bitmap/slot-too-long",
-                         GUINT_TO_POINTER(1), test_bad_slot);
-    g_test_add_data_func("/dirty/kvm-bitmap/slot-past-end",
-                         GUINT_TO_POINTER(2), test_bad_slot);
+    g_test_add_data_func("/dirty/kvm-bitmap/slot-too-long", GUINT_TO_POINTER(1),
+                         test_bad_slot);
+    g_test_add_data_func("/dirty/kvm-bitmap/slot-past-end", GUINT_TO_POINTER(2),
+                         test_bad_slot);
     return g_test_run();
 }

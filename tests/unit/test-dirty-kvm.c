@@ -54,8 +54,7 @@ static void set_slot(Machine *m, Slot *slot, bool there)
                      there ? slot->id.n_pages * 4096 : 0, m->flags);
 }
 
-static int foreach_slot(void *opaque, ShmigKvmSlotFunc *func,
-                        void *func_opaque)
+static int foreach_slot(void *opaque, ShmigKvmSlotFunc *func, void *func_opaque)
 {
     Machine *m = opaque;
     int ret = 0;
@@ -113,7 +112,8 @@ static void save_log(Machine *m, Slot *slot)
     uint64_t words = (slot->id.n_pages - 1) / 64 + 1;
     g_autofree uint64_t *bits = g_new0(uint64_t, words);
     struct shmig_kvm_dirty_log log = {
-        .slot = slot->id.slot, .bitmap = bits,
+        .slot = slot->id.slot,
+        .bitmap = bits,
     };
 
     g_assert_cmpint(vm_ioctl(m, SHMIG_KVM_GET_DIRTY_LOG, &log), ==, 0);
@@ -175,7 +175,7 @@ static void halt_machine(void *opaque)
 static void add_slot(Machine *m, unsigned i, unsigned r, uint64_t first,
                      uint64_t n, uint64_t gpa)
 {
-    m->slots[i] = (Slot){
+    m->slots[i] = (Slot) {
         .id = { 0, i + 1, n, m->regions[r], first },
         .gpa = gpa + first * 4096,
         .bytes = m->bytes[r] + first * 4096,
@@ -189,8 +189,8 @@ static void make_machine(Machine *m, unsigned manual_protect)
 
     pthread_mutex_init(&m->lock, NULL);
     for (unsigned r = 0; r < 2; r++) {
-        m->regions[r] = shmig_region_new(r + 1, SHMIG_REGION_RAM,
-                                         pages[r] * 4096);
+        m->regions[r] =
+            shmig_region_new(r + 1, SHMIG_REGION_RAM, pages[r] * 4096);
         m->bytes[r] = mmap(NULL, pages[r] * 4096, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         g_assert_true(m->bytes[r] != MAP_FAILED);
@@ -199,8 +199,8 @@ static void make_machine(Machine *m, unsigned manual_protect)
     add_slot(m, 1, 0, EDGE, BIG_PAGES - EDGE, TINY_VM_FIRST_GPA);
     add_slot(m, 2, 1, 0, SMALL_PAGES, SMALL_GPA);
     m->extra = shmig_generic_new(NULL, NULL, m->regions, 2);
-    m->tracker = shmig_kvm_bitmap_new(&ops, m, m->regions, 2, manual_protect,
-                                      m->extra);
+    m->tracker =
+        shmig_kvm_bitmap_new(&ops, m, m->regions, 2, manual_protect, m->extra);
 }
 
 static void free_machine(Machine *m)
@@ -246,8 +246,8 @@ static void test_conformance(gconstpointer opaque)
     g_assert_cmpuint(tiny_vm_bad_exit(m.vm), ==, 0);
     g_assert_cmpuint(tiny_vm_writes(m.vm), >=, WRITES_ENOUGH);
     g_test_message("%" G_GUINT64_FORMAT " pages written, %" G_GUINT64_FORMAT
-                   " times without a slot", tiny_vm_writes(m.vm),
-                   tiny_vm_misses(m.vm));
+                   " times without a slot",
+                   tiny_vm_writes(m.vm), tiny_vm_misses(m.vm));
     free_machine(&m);
 }
 

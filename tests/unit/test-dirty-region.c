@@ -48,8 +48,7 @@ static void test_sizes(void)
         g_assert_cmpuint(r->n_granules, ==, t[i].granules);
         g_assert_cmpuint(r->n_stripes, ==, t[i].stripes);
         g_assert_cmpuint(shmig_region_pending_bytes(r), ==, 0);
-        g_assert_cmpuint(shmig_region_set(r, 0, UINT64_MAX), ==,
-                         t[i].granules);
+        g_assert_cmpuint(shmig_region_set(r, 0, UINT64_MAX), ==, t[i].granules);
         g_assert_cmpuint(shmig_region_pending_bytes(r), ==, t[i].length);
     }
 }
@@ -57,8 +56,8 @@ static void test_sizes(void)
 /* Ranges around word boundaries, against a plain array of bools. */
 static void test_word_boundaries(void)
 {
-    static const uint64_t edges[] = { 0, 1, 62, 63, 64, 65, 127, 128, 129,
-                                      191, 192, 199, 200 };
+    static const uint64_t edges[] = { 0,   1,   62,  63,  64,  65, 127,
+                                      128, 129, 191, 192, 199, 200 };
 
     for (size_t a = 0; a < G_N_ELEMENTS(edges); a++) {
         for (size_t b = a; b < G_N_ELEMENTS(edges); b++) {
@@ -110,8 +109,8 @@ static void test_end(void)
 
 static void test_set_bytes(void)
 {
-    g_autoptr(ShmigRegion) r = shmig_region_new(1, SHMIG_REGION_DISK,
-                                                3 * 65536 + 512);
+    g_autoptr(ShmigRegion) r =
+        shmig_region_new(1, SHMIG_REGION_DISK, 3 * 65536 + 512);
 
     g_assert_cmpuint(shmig_region_set_bytes(r, 65536, 0), ==, 0);
     g_assert_cmpuint(shmig_region_set_bytes(r, 65535, 2), ==, 2);
@@ -121,8 +120,7 @@ static void test_set_bytes(void)
     g_assert_cmpuint(shmig_region_pending_bytes(r), ==, 2 * 65536 + 512);
     g_assert_cmpuint(shmig_region_set_bytes(r, 3 * 65536 + 512, 1), ==, 0);
     g_assert_cmpuint(shmig_region_set_bytes(r, 65536, UINT64_MAX), ==, 1);
-    g_assert_cmpuint(shmig_region_set_bytes(r, UINT64_MAX, UINT64_MAX), ==,
-                     0);
+    g_assert_cmpuint(shmig_region_set_bytes(r, UINT64_MAX, UINT64_MAX), ==, 0);
 }
 
 /* Merge, find and clear against one bit at a time, on random bitmaps. */
@@ -233,8 +231,8 @@ static void race_take(Race *race, uint64_t first, uint64_t n)
     shmig_region_clear(race->region, first, n);
     for (uint64_t p = first; p < first + n; p++) {
         for (unsigned w = 0; w < RACE_WRITERS; w++) {
-            race->copy[p][w] = __atomic_load_n(&race->version[p][w],
-                                               __ATOMIC_RELAXED);
+            race->copy[p][w] =
+                __atomic_load_n(&race->version[p][w], __ATOMIC_RELAXED);
         }
     }
 }
@@ -257,8 +255,8 @@ static void test_race(void)
         for (uint64_t from = 0;
              (n = shmig_region_find(r, from, RACE_PAGES, 7, &at));
              from = at + n) {
-            uint64_t count = __atomic_load_n(&r->pending_granules,
-                                             __ATOMIC_RELAXED);
+            uint64_t count =
+                __atomic_load_n(&r->pending_granules, __ATOMIC_RELAXED);
 
             /* The owner has cleared nothing yet of what it found. */
             g_assert_cmpuint(count, >=, n);
@@ -271,8 +269,8 @@ static void test_race(void)
     }
     g_assert_cmpuint(r->pending_granules, ==, 0);
     g_assert_cmpuint(count_bits(r), ==, 0);
-    g_assert_cmpint(memcmp(race->copy, race->version, sizeof(race->copy)),
-                    ==, 0);
+    g_assert_cmpint(memcmp(race->copy, race->version, sizeof(race->copy)), ==,
+                    0);
 }
 
 int main(int argc, char **argv)
@@ -283,8 +281,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty/region/end", test_end);
     g_test_add_func("/dirty/region/set-bytes", test_set_bytes);
     g_test_add_func("/dirty/region/random", test_random);
-    g_test_add_func("/dirty/region/find-stays-inside",
-                    test_find_stays_inside);
+    g_test_add_func("/dirty/region/find-stays-inside", test_find_stays_inside);
     g_test_add_func("/dirty/region/race", test_race);
     return g_test_run();
 }
