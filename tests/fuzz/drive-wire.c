@@ -67,8 +67,9 @@ static GByteArray *valid_frame(GRand *rand)
 }
 
 /*
- * Records of the one disk that is as large as can be, which is region 4;
- * zeroes span stripes of other channels.
+ * Records of the one disk that is as large as can be, which is region 4.
+ * Zeroes span stripes of other channels; some data reaches into the next
+ * stripe, which is wrong.
  */
 static GByteArray *valid_records(GRand *rand)
 {
@@ -87,6 +88,9 @@ static GByteArray *valid_records(GRand *rand)
         uint8_t bytes[SHMIG_RECORD_BYTES];
 
         if (record.kind == SHMIG_RECORD_DATA) {
+            record.offset += g_rand_boolean(rand) ? SHMIG_STRIPE_BYTES - 4096
+                                                  : 0;
+            record.length = g_rand_int_range(rand, 0, 8) ? 4096 : 8192;
             payload += record.length;
         } else {
             record.length += channels * g_rand_int_range(rand, 0, 9) *
