@@ -2,4 +2,8 @@
 /* The error domain of the library. */
 #include "shmig/base/error.h"
 
-G_DEFINE_QUARK(shmig-error-quark, shmig_error)
+/* Not G_DEFINE_QUARK: its cache is filled without a lock. */
+GQuark shmig_error_quark(void)
+{
+    return g_quark_from_static_string("shmig-error-quark");
+}

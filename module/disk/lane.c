@@ -10,7 +10,7 @@ void shmig_lane_init(ShmigLane *lane, uint64_t max_queued_bytes,
                      void (*wake)(void *opaque), void *opaque)
 {
     memset(lane, 0, sizeof(*lane));
-    g_mutex_init(&lane->lock);
+    pthread_mutex_init(&lane->lock, NULL);
     lane->max_queued_bytes = max_queued_bytes;
     lane->wake = wake;
     lane->opaque = opaque;
@@ -29,7 +29,7 @@ void shmig_inline_free(ShmigInline *list)
 void shmig_lane_destroy(ShmigLane *lane)
 {
     shmig_inline_free(lane->head);
-    g_mutex_clear(&lane->lock);
+    pthread_mutex_destroy(&lane->lock);
 }
 
 static bool is_copying(const ShmigLane *lane, uint32_t region,
@@ -140,14 +140,14 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
     if (shmig_region_all(region, first, last - first + 1)) {
         return 0;
     }
-    g_mutex_lock(&lane->lock);
+    pthread_mutex_lock(&lane->lock);
     if (lane->closed) {
         shmig_region_set_bytes(region, offset, length);
     } else {
         sort_out(lane, region, stats, offset, length, buf);
     }
     delay = lane->closed ? 0 : delay_ns(lane);
-    g_mutex_unlock(&lane->lock);
+    pthread_mutex_unlock(&lane->lock);
     if (delay) {
         shmig_count(&stats->delayed_ns, delay);
     }
@@ -161,21 +161,21 @@ uint64_t shmig_lane_take(ShmigLane *lane, unsigned slot, ShmigRegion *region,
     uint64_t mark;
 
     g_assert(slot < SHMIG_LANE_RANGES && !lane->copying[slot].length);
-    g_mutex_lock(&lane->lock);
+    pthread_mutex_lock(&lane->lock);
     lane->copying[slot].region = region->id;
     lane->copying[slot].offset = first << region->granule_shift;
     lane->copying[slot].length = n << region->granule_shift;
     shmig_region_clear(region, first, n);
     mark = lane->n_pushed;
-    g_mutex_unlock(&lane->lock);
+    pthread_mutex_unlock(&lane->lock);
     return mark;
 }
 
 void shmig_lane_release(ShmigLane *lane, unsigned slot)
 {
-    g_mutex_lock(&lane->lock);
+    pthread_mutex_lock(&lane->lock);
     lane->copying[slot].length = 0;
-    g_mutex_unlock(&lane->lock);
+    pthread_mutex_unlock(&lane->lock);
 }
 
 ShmigInline *shmig_lane_pop(ShmigLane *lane, uint64_t max_bytes,
@@ -184,7 +184,7 @@ ShmigInline *shmig_lane_pop(ShmigLane *lane, uint64_t max_bytes,
     ShmigInline *list, *item, *last = NULL;
     uint64_t bytes = 0;
 
-    g_mutex_lock(&lane->lock);
+    pthread_mutex_lock(&lane->lock);
     list = lane->head;
     for (item = list; item && max_n; item = item->next, max_n--) {
         uint64_t payload = item->zero ? 0 : item->length;
@@ -203,40 +203,46 @@ ShmigInline *shmig_lane_pop(ShmigLane *lane, uint64_t max_bytes,
         lane->tail = item ? lane->tail : NULL;
         lane->queued_bytes -= bytes;
     }
-    g_mutex_unlock(&lane->lock);
+    pthread_mutex_unlock(&lane->lock);
     return list;
 }
 
 uint64_t shmig_lane_popped(ShmigLane *lane)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lane->lock);
+    uint64_t n;
 
-    return locker ? lane->n_popped : 0;
+    pthread_mutex_lock(&lane->lock);
+    n = lane->n_popped;
+    pthread_mutex_unlock(&lane->lock);
+    return n;
 }
 
 uint64_t shmig_lane_queued_bytes(ShmigLane *lane)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lane->lock);
+    uint64_t n;
 
-    return locker ? lane->queued_bytes : 0;
+    pthread_mutex_lock(&lane->lock);
+    n = lane->queued_bytes;
+    pthread_mutex_unlock(&lane->lock);
+    return n;
 }
 
 void shmig_lane_set_rate(ShmigLane *lane, uint64_t bytes_per_s)
 {
-    g_mutex_lock(&lane->lock);
+    pthread_mutex_lock(&lane->lock);
     lane->bytes_per_s = bytes_per_s;
-    g_mutex_unlock(&lane->lock);
+    pthread_mutex_unlock(&lane->lock);
 }
 
 void shmig_lane_close(ShmigLane *lane)
 {
     ShmigInline *list;
 
-    g_mutex_lock(&lane->lock);
+    pthread_mutex_lock(&lane->lock);
     lane->closed = true;
     list = lane->head;
     lane->head = lane->tail = NULL;
     lane->queued_bytes = 0;
-    g_mutex_unlock(&lane->lock);
+    pthread_mutex_unlock(&lane->lock);
     shmig_inline_free(list);
 }

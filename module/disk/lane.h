@@ -17,6 +17,7 @@
 #define SHMIG_DISK_LANE_H
 
 #include <glib.h>
+#include <pthread.h>
 #include "shmig/dirty/region.h"
 #include "shmig/stats/stats.h"
 
@@ -39,7 +40,7 @@ typedef struct ShmigLane {
     void (*wake)(void *opaque); /* the channel has something to send */
     void *opaque;
 
-    GMutex lock;
+    pthread_mutex_t lock;
     /* Under the lock. */
     bool closed; /* the session is over: nothing is queued any more */
     ShmigInline *head, *tail;

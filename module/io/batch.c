@@ -22,7 +22,7 @@ static bool continues(const ShmigRecord *last, uint32_t region, uint8_t kind,
 
 static void add_bytes(ShmigBatch *batch, const void *bytes, uint64_t length)
 {
-    struct iovec *last = &batch->iov[batch->n_iov - 1];
+    struct iovec *last = &batch->iov[batch->n_iov ? batch->n_iov - 1 : 0];
 
     if (batch->n_iov && (uint8_t *)last->iov_base + last->iov_len == bytes) {
         last->iov_len += length;
@@ -38,7 +38,8 @@ void shmig_batch_add(ShmigBatch *batch, uint32_t region, uint64_t offset,
                      uint64_t length, const void *bytes)
 {
     uint8_t kind = bytes ? SHMIG_RECORD_DATA : SHMIG_RECORD_ZERO;
-    ShmigRecord *last = &batch->records[batch->n_records - 1];
+    ShmigRecord *last =
+        &batch->records[batch->n_records ? batch->n_records - 1 : 0];
 
     if (batch->n_records && continues(last, region, kind, offset)) {
         last->length += length;

@@ -8,6 +8,7 @@
  */
 #include "shmig/session/channel.h"
 #include "shmig/base/error.h"
+#include "shmig/base/wait.h"
 #include "shmig/io/sync.h"
 #include "shmig/wire/offer.h"
 
@@ -49,7 +50,7 @@ struct ShmigChannel {
     /* Atomic. */
     int ending;
 
-    GMutex lock;
+    pthread_mutex_t lock;
     /* Under the lock. */
     ShmigFrame control[MAX_CONTROL];
     unsigned n_control;
@@ -169,16 +170,16 @@ static bool send_control(ShmigChannel *channel)
 {
     ShmigFrame frame;
 
-    g_mutex_lock(&channel->lock);
+    pthread_mutex_lock(&channel->lock);
     if (!channel->n_control) {
-        g_mutex_unlock(&channel->lock);
+        pthread_mutex_unlock(&channel->lock);
         return false;
     }
     frame = channel->control[0];
     channel->n_control--;
     memmove(channel->control, channel->control + 1,
             channel->n_control * sizeof(frame));
-    g_mutex_unlock(&channel->lock);
+    pthread_mutex_unlock(&channel->lock);
     if (channel->ops->control_sent) {
         channel->ops->control_sent(channel->opaque, frame.type);
     }
@@ -334,10 +335,10 @@ void shmig_channel_control(ShmigChannel *channel, uint8_t type,
 {
     ShmigFrame frame = { .type = type, .flags = flags, .value = value };
 
-    g_mutex_lock(&channel->lock);
+    pthread_mutex_lock(&channel->lock);
     g_assert(channel->n_control < MAX_CONTROL);
     channel->control[channel->n_control++] = frame;
-    g_mutex_unlock(&channel->lock);
+    pthread_mutex_unlock(&channel->lock);
     shmig_channel_wake(channel);
 }
 
@@ -394,7 +395,7 @@ ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
     if (stream_fd >= 0) {
         channel->stream = shmig_stream_new(ring, stream_fd);
     }
-    g_mutex_init(&channel->lock);
+    pthread_mutex_init(&channel->lock, NULL);
     return channel;
 }
 
@@ -404,7 +405,7 @@ void shmig_channel_free(ShmigChannel *channel)
         shmig_conn_free(channel->conn);
         shmig_stream_free(channel->stream);
         shmig_ring_free(channel->ring);
-        g_mutex_clear(&channel->lock);
+        pthread_mutex_destroy(&channel->lock);
         g_free(channel);
     }
 }

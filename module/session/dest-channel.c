@@ -86,12 +86,12 @@ static void drained(void *opaque)
     shmig_channel_control(dc->channel, SHMIG_FRAME_DRAINED, dc->drain_flags,
                           dc->drain_value);
     if (dc->final) {
-        g_mutex_lock(&dest->lock);
+        pthread_mutex_lock(&dest->lock);
         if (++dest->n_final == dest->n_channels &&
             dest->state == SHMIG_DEST_RUNNING) {
             shmig_dest_event(dest, SHMIG_DEST_EVENT_DRAINED);
         }
-        g_mutex_unlock(&dest->lock);
+        pthread_mutex_unlock(&dest->lock);
     }
 }
 
@@ -100,7 +100,7 @@ static int on_commit(ShmigDestChannel *dc, const char **why)
     ShmigDest *dest = dc->dest;
     int ret = 0;
 
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     if (dc->index == 0 && dest->state == SHMIG_DEST_LOADED) {
         shmig_dest_set_state(dest, SHMIG_DEST_OWNER);
         shmig_dest_event(dest, SHMIG_DEST_EVENT_COMMIT);
@@ -108,7 +108,7 @@ static int on_commit(ShmigDestChannel *dc, const char **why)
         *why = "COMMIT before READY";
         ret = -EPROTO;
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
     return ret;
 }
 

@@ -177,12 +177,12 @@ static void wait_for_rest(ShmigDest *dest)
     int64_t until = g_get_monotonic_time() + JOIN_US;
     bool all;
 
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     while (dest->n_joined < dest->n_channels && !dest->closing &&
-           g_cond_wait_until(&dest->cond, &dest->lock, until)) {
+           shmig_cond_wait_until(&dest->cond, &dest->lock, until)) {
     }
     all = dest->n_joined == dest->n_channels;
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
     if (all) {
         shmig_dest_start(dest);
     } else {
@@ -197,7 +197,7 @@ static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
     g_autoptr(GPtrArray) problems = receive_offer(dest, fd, hello);
     bool ok = problems && !problems->len;
 
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     if (ok) {
         memcpy(dest->session, hello->session, sizeof(dest->session));
         dest->n_channels = hello->channels;
@@ -210,7 +210,7 @@ static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
         drop_offer(dest);
         shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
     if (problems && !answer(fd, problems) && ok) {
         fail_text(dest, SHMIG_ERROR_LOST,
                   "the source was lost while it was answered");
@@ -230,7 +230,7 @@ static bool let_in(ShmigDest *dest, int fd)
         g_message("a connection was closed: %s", error->message);
         return false;
     }
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     if (hello.version_min > SHMIG_VERSION_MAX ||
         hello.version_max < SHMIG_VERSION_MIN) {
         refusal = "the destination speaks version 1 of the shmig protocol "
@@ -244,23 +244,23 @@ static bool let_in(ShmigDest *dest, int fd)
     } else if (!refusal) {
         dest->n_admitted++;
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
     if (!reply(dest, fd, &hello, refusal, deadline_us) || refusal) {
         if (!refusal && !hello.channel) {
-            g_mutex_lock(&dest->lock);
+            pthread_mutex_lock(&dest->lock);
             shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
-            g_mutex_unlock(&dest->lock);
+            pthread_mutex_unlock(&dest->lock);
         }
         return false;
     }
     if (!hello.channel) {
         return first_channel(dest, fd, &hello);
     }
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     dest->fds[hello.channel] = fd;
     dest->n_joined++;
-    g_cond_broadcast(&dest->cond);
-    g_mutex_unlock(&dest->lock);
+    pthread_cond_broadcast(&dest->cond);
+    pthread_mutex_unlock(&dest->lock);
     return true;
 }
 
@@ -271,18 +271,18 @@ void *shmig_dest_door(void *opaque)
     bool kept = let_in(dest, door->fd);
     bool first;
 
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     g_hash_table_remove(dest->doors, GINT_TO_POINTER(door->fd));
     first = kept && dest->fds[0] == door->fd;
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
     if (!kept) {
         close(door->fd);
     } else if (first) {
         wait_for_rest(dest);
     }
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     dest->n_doors--;
-    g_cond_broadcast(&dest->cond);
-    g_mutex_unlock(&dest->lock);
+    pthread_cond_broadcast(&dest->cond);
+    pthread_mutex_unlock(&dest->lock);
     return NULL;
 }

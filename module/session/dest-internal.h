@@ -3,6 +3,7 @@
 #ifndef SHMIG_SESSION_DEST_INTERNAL_H
 #define SHMIG_SESSION_DEST_INTERNAL_H
 
+#include "shmig/base/wait.h"
 #include "shmig/disk/apply.h"
 #include "shmig/session/channel.h"
 #include "shmig/session/dest.h"
@@ -19,6 +20,14 @@ typedef enum ShmigDestState {
     SHMIG_DEST_OWNER,     /* COMMIT came: the guest is ours */
     SHMIG_DEST_FAILED,
 } ShmigDestState;
+
+typedef enum ShmigDestEvent {
+    SHMIG_DEST_EVENT_CONNECTED = 1,
+    SHMIG_DEST_EVENT_DRAINED,
+    SHMIG_DEST_EVENT_COMMIT,
+    SHMIG_DEST_EVENT_FAILED,
+    SHMIG_DEST_EVENT_QUIT,
+} ShmigDestEvent;
 
 /* One channel; belongs to its thread. */
 typedef struct ShmigDestChannel {
@@ -57,12 +66,10 @@ struct ShmigDest {
     ShmigStats stats;
     int go; /* atomic: GO was sent, hosts are set */
 
-    /* Events, to be told to ops on their own thread. */
-    GAsyncQueue *events;
-    GThread *event_thread;
+    GThread *event_thread; /* tells ops */
 
-    GMutex lock;
-    GCond cond; /* of joins and doors */
+    pthread_mutex_t lock;
+    pthread_cond_t cond; /* of joins and doors */
     /* Under the lock. */
     ShmigDestState state;
     unsigned n_admitted; /* channels that said a good hello */
@@ -70,17 +77,12 @@ struct ShmigDest {
     bool started;
     bool closing;
     unsigned n_final;
+    int events[SHMIG_DEST_EVENT_QUIT]; /* not yet told; each comes once */
+    unsigned n_events;
+    pthread_cond_t event_cond;
     GHashTable *doors; /* fds in handshake */
     unsigned n_doors;  /* threads that still use the session */
 };
-
-typedef enum ShmigDestEvent {
-    SHMIG_DEST_EVENT_CONNECTED = 1,
-    SHMIG_DEST_EVENT_DRAINED,
-    SHMIG_DEST_EVENT_COMMIT,
-    SHMIG_DEST_EVENT_FAILED,
-    SHMIG_DEST_EVENT_QUIT,
-} ShmigDestEvent;
 
 extern const ShmigChannelOps shmig_dest_channel_ops;
 extern const ShmigApplyOps shmig_dest_apply_ops;

@@ -10,6 +10,7 @@
 #include "shmig/base/error.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,7 +33,9 @@ void shmig_dest_set_state(ShmigDest *dest, ShmigDestState state)
 
 void shmig_dest_event(ShmigDest *dest, ShmigDestEvent event)
 {
-    g_async_queue_push(dest->events, GINT_TO_POINTER(event));
+    g_assert(dest->n_events < G_N_ELEMENTS(dest->events));
+    dest->events[dest->n_events++] = event;
+    pthread_cond_signal(&dest->event_cond);
 }
 
 static void tell(ShmigDest *dest, ShmigDestEvent event)
@@ -64,7 +67,15 @@ static void *event_thread(void *opaque)
     ShmigDestEvent event;
 
     do {
-        event = GPOINTER_TO_INT(g_async_queue_pop(dest->events));
+        pthread_mutex_lock(&dest->lock);
+        while (!dest->n_events) {
+            pthread_cond_wait(&dest->event_cond, &dest->lock);
+        }
+        event = dest->events[0];
+        dest->n_events--;
+        memmove(dest->events, dest->events + 1,
+                dest->n_events * sizeof(dest->events[0]));
+        pthread_mutex_unlock(&dest->lock);
         tell(dest, event);
     } while (event != SHMIG_DEST_EVENT_QUIT);
     return NULL;
@@ -80,7 +91,7 @@ static void end_channels(ShmigDest *dest)
 
 void shmig_dest_fail(ShmigDest *dest, GError *error)
 {
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_OWNER || dest->closing) {
         /* The guest is ours: what happens to the connections is no fault. */
         g_debug("after the end: %s", error->message);
@@ -89,9 +100,9 @@ void shmig_dest_fail(ShmigDest *dest, GError *error)
         shmig_dest_set_state(dest, SHMIG_DEST_FAILED);
         end_channels(dest);
         shmig_dest_event(dest, SHMIG_DEST_EVENT_FAILED);
-        g_cond_broadcast(&dest->cond);
+        pthread_cond_broadcast(&dest->cond);
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
 }
 
 void shmig_dest_abort(ShmigDest *dest, const char *reason)
@@ -154,7 +165,7 @@ void shmig_dest_start(ShmigDest *dest)
         shmig_dest_fail(dest, error);
         return;
     }
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_JOINING) {
         shmig_dest_set_state(dest, SHMIG_DEST_RUNNING);
         dest->started = true;
@@ -163,7 +174,7 @@ void shmig_dest_start(ShmigDest *dest)
         }
         shmig_dest_event(dest, SHMIG_DEST_EVENT_CONNECTED);
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
 }
 
 void shmig_dest_accept(ShmigDest *dest, int fd)
@@ -172,13 +183,13 @@ void shmig_dest_accept(ShmigDest *dest, int fd)
     bool full;
 
     *door = (ShmigDestDoor){ .dest = dest, .fd = fd };
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     full = dest->n_doors >= MAX_DOORS || dest->closing;
     if (!full) {
         dest->n_doors++;
         g_hash_table_add(dest->doors, GINT_TO_POINTER(fd));
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
     if (full) {
         g_message("a connection was closed: too many are saying hello");
         close(fd);
@@ -203,32 +214,32 @@ void shmig_dest_set_ram(ShmigDest *dest, uint32_t index, void *host)
 void shmig_dest_go(ShmigDest *dest)
 {
     __atomic_store_n(&dest->go, 1, __ATOMIC_RELEASE);
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_RUNNING) {
         shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_GO, 0,
                               0);
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
 }
 
 void shmig_dest_ready(ShmigDest *dest)
 {
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_RUNNING) {
         shmig_dest_set_state(dest, SHMIG_DEST_LOADED);
         shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_READY,
                               0, 0);
     }
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
 }
 
 void shmig_dest_running(ShmigDest *dest)
 {
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     g_assert(dest->state == SHMIG_DEST_OWNER);
     shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_RUNNING, 0,
                           0);
-    g_mutex_unlock(&dest->lock);
+    pthread_mutex_unlock(&dest->lock);
 }
 
 const ShmigStats *shmig_dest_stats(ShmigDest *dest)
@@ -243,11 +254,11 @@ ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque)
     dest->ops = ops;
     dest->opaque = opaque;
     dest->qemu_fd = -1;
-    g_mutex_init(&dest->lock);
-    g_cond_init(&dest->cond);
+    pthread_mutex_init(&dest->lock, NULL);
+    shmig_cond_init(&dest->cond);
     shmig_fault_init(&dest->fault);
     dest->doors = g_hash_table_new(NULL, NULL);
-    dest->events = g_async_queue_new();
+    shmig_cond_init(&dest->event_cond);
     dest->event_thread = g_thread_new("shmig-events", event_thread, dest);
     return dest;
 }
@@ -258,18 +269,19 @@ static void close_doors(ShmigDest *dest)
     GHashTableIter iter;
     gpointer fd;
 
-    g_mutex_lock(&dest->lock);
+    pthread_mutex_lock(&dest->lock);
     dest->closing = true;
     g_hash_table_iter_init(&iter, dest->doors);
     while (g_hash_table_iter_next(&iter, &fd, NULL)) {
         shutdown(GPOINTER_TO_INT(fd), SHUT_RDWR);
     }
-    g_cond_broadcast(&dest->cond);
+    pthread_cond_broadcast(&dest->cond);
     while (dest->n_doors) {
-        g_cond_wait(&dest->cond, &dest->lock);
+        pthread_cond_wait(&dest->cond, &dest->lock);
     }
     end_channels(dest);
-    g_mutex_unlock(&dest->lock);
+    shmig_dest_event(dest, SHMIG_DEST_EVENT_QUIT);
+    pthread_mutex_unlock(&dest->lock);
 }
 
 static void free_channels(ShmigDest *dest)
@@ -298,7 +310,6 @@ void shmig_dest_free(ShmigDest *dest)
         return;
     }
     close_doors(dest);
-    shmig_dest_event(dest, SHMIG_DEST_EVENT_QUIT);
     g_thread_join(dest->event_thread);
     free_channels(dest);
     for (uint32_t i = 0; i < dest->n_disks; i++) {
@@ -308,10 +319,10 @@ void shmig_dest_free(ShmigDest *dest)
     g_free(dest->hosts);
     g_free(dest->regions);
     shmig_offer_free(dest->offer);
-    g_async_queue_unref(dest->events);
+    pthread_cond_destroy(&dest->event_cond);
     g_hash_table_unref(dest->doors);
     shmig_fault_destroy(&dest->fault);
-    g_mutex_clear(&dest->lock);
-    g_cond_clear(&dest->cond);
+    pthread_mutex_destroy(&dest->lock);
+    pthread_cond_destroy(&dest->cond);
     g_free(dest);
 }

@@ -4,7 +4,7 @@
 
 void shmig_fault_init(ShmigFault *fault)
 {
-    g_mutex_init(&fault->lock);
+    pthread_mutex_init(&fault->lock, NULL);
     fault->first = NULL;
     fault->set = 0;
 }
@@ -12,20 +12,20 @@ void shmig_fault_init(ShmigFault *fault)
 void shmig_fault_destroy(ShmigFault *fault)
 {
     g_clear_error(&fault->first);
-    g_mutex_clear(&fault->lock);
+    pthread_mutex_destroy(&fault->lock);
 }
 
 bool shmig_fault_raise(ShmigFault *fault, GError *error)
 {
     bool first;
 
-    g_mutex_lock(&fault->lock);
+    pthread_mutex_lock(&fault->lock);
     first = !fault->first;
     if (first) {
         fault->first = error;
         __atomic_store_n(&fault->set, 1, __ATOMIC_RELEASE);
     }
-    g_mutex_unlock(&fault->lock);
+    pthread_mutex_unlock(&fault->lock);
     if (!first) {
         g_error_free(error);
     }
@@ -41,8 +41,8 @@ GError *shmig_fault_get(ShmigFault *fault)
 {
     GError *copy;
 
-    g_mutex_lock(&fault->lock);
+    pthread_mutex_lock(&fault->lock);
     copy = fault->first ? g_error_copy(fault->first) : NULL;
-    g_mutex_unlock(&fault->lock);
+    pthread_mutex_unlock(&fault->lock);
     return copy;
 }

@@ -4,10 +4,11 @@
 #define SHMIG_SESSION_FAULT_H
 
 #include <glib.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 typedef struct ShmigFault {
-    GMutex lock;
+    pthread_mutex_t lock;
     GError *first;
     int set; /* atomic */
 } ShmigFault;

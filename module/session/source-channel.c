@@ -26,9 +26,9 @@ static int64_t now_ns(void)
 
 static void signal_waiters(ShmigSource *src)
 {
-    g_mutex_lock(&src->lock);
-    g_cond_broadcast(&src->cond);
-    g_mutex_unlock(&src->lock);
+    pthread_mutex_lock(&src->lock);
+    pthread_cond_broadcast(&src->cond);
+    pthread_mutex_unlock(&src->lock);
 }
 
 static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
@@ -49,10 +49,10 @@ static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
         return 0;
     case SHMIG_FRAME_READY:
     case SHMIG_FRAME_RUNNING:
-        g_mutex_lock(&src->lock);
+        pthread_mutex_lock(&src->lock);
         *flag = true;
-        g_cond_broadcast(&src->cond);
-        g_mutex_unlock(&src->lock);
+        pthread_cond_broadcast(&src->cond);
+        pthread_mutex_unlock(&src->lock);
         return 0;
     default:
         *why = "a frame that only a source sends";
@@ -257,10 +257,10 @@ static void on_control_sent(void *opaque, uint8_t type)
     ShmigSource *src = sc->src;
 
     if (type == SHMIG_FRAME_DRAIN) {
-        g_mutex_lock(&src->lock);
+        pthread_mutex_lock(&src->lock);
         src->n_final++;
-        g_cond_broadcast(&src->cond);
-        g_mutex_unlock(&src->lock);
+        pthread_cond_broadcast(&src->cond);
+        pthread_mutex_unlock(&src->lock);
     }
 }
 

@@ -16,10 +16,10 @@ static bool guard(ShmigSource *src, int fd, GError **errp)
 {
     GError *error;
 
-    g_mutex_lock(&src->lock);
+    pthread_mutex_lock(&src->lock);
     src->handshake_fd = fd;
     error = shmig_fault_get(&src->fault);
-    g_mutex_unlock(&src->lock);
+    pthread_mutex_unlock(&src->lock);
     if (error) {
         g_propagate_error(errp, error);
     }
@@ -28,9 +28,9 @@ static bool guard(ShmigSource *src, int fd, GError **errp)
 
 static void unguard(ShmigSource *src)
 {
-    g_mutex_lock(&src->lock);
+    pthread_mutex_lock(&src->lock);
     src->handshake_fd = -1;
-    g_mutex_unlock(&src->lock);
+    pthread_mutex_unlock(&src->lock);
 }
 
 static bool hello(ShmigSource *src, int fd, unsigned channel,

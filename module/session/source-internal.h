@@ -3,6 +3,7 @@
 #ifndef SHMIG_SESSION_SOURCE_INTERNAL_H
 #define SHMIG_SESSION_SOURCE_INTERNAL_H
 
+#include "shmig/base/wait.h"
 #include "shmig/disk/bulk.h"
 #include "shmig/disk/mirror-set.h"
 #include "shmig/pace/bucket.h"
@@ -65,8 +66,8 @@ struct ShmigSource {
     unsigned n_seen_finishing;
     uint64_t bandwidth;
 
-    GMutex lock;
-    GCond cond;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
     /* Under the lock; @cond tells of changes. */
     int handshake_fd;     /* to be shut down by abort(), or -1 */
     uint64_t wait_below;  /* pending bytes that wait() waits for */

@@ -36,8 +36,8 @@ ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
     for (uint32_t i = 0; i < 4; i++) {
         ((uint32_t *)src->session)[i] = g_random_int();
     }
-    g_mutex_init(&src->lock);
-    g_cond_init(&src->cond);
+    pthread_mutex_init(&src->lock, NULL);
+    shmig_cond_init(&src->cond);
     shmig_fault_init(&src->fault);
     shmig_bucket_init(&src->bucket);
     for (uint32_t i = 0; i < src->n_ram; i++) {
@@ -69,12 +69,12 @@ void shmig_source_fail(ShmigSource *src, GError *error)
             shmig_channel_end(src->channels[i].channel);
         }
     }
-    g_mutex_lock(&src->lock);
+    pthread_mutex_lock(&src->lock);
     if (src->handshake_fd >= 0) {
         shutdown(src->handshake_fd, SHUT_RDWR);
     }
-    g_cond_broadcast(&src->cond);
-    g_mutex_unlock(&src->lock);
+    pthread_cond_broadcast(&src->cond);
+    pthread_mutex_unlock(&src->lock);
 }
 
 void shmig_source_abort(ShmigSource *src, const char *reason)
@@ -246,16 +246,16 @@ bool shmig_source_wait(ShmigSource *src, uint64_t below_bytes, int timeout_ms,
     bool ok;
 
     wake_all(src);
-    g_mutex_lock(&src->lock);
+    pthread_mutex_lock(&src->lock);
     src->wait_below = below_bytes;
     __atomic_store_n(&src->waiting, true, __ATOMIC_RELAXED);
     while (!shmig_fault_is_set(&src->fault) &&
            shmig_source_pending_sum(src) >= below_bytes &&
-           g_cond_wait_until(&src->cond, &src->lock, until)) {
+           shmig_cond_wait_until(&src->cond, &src->lock, until)) {
     }
     __atomic_store_n(&src->waiting, false, __ATOMIC_RELAXED);
     ok = !failed(src, errp);
-    g_mutex_unlock(&src->lock);
+    pthread_mutex_unlock(&src->lock);
     return ok;
 }
 
@@ -274,13 +274,13 @@ bool shmig_source_finish(ShmigSource *src, GError **errp)
 
     __atomic_store_n(&src->finishing, 1, __ATOMIC_RELEASE);
     wake_all(src);
-    g_mutex_lock(&src->lock);
+    pthread_mutex_lock(&src->lock);
     while (!shmig_fault_is_set(&src->fault) &&
            src->n_final < src->n_channels) {
-        g_cond_wait(&src->cond, &src->lock);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     ok = !failed(src, errp);
-    g_mutex_unlock(&src->lock);
+    pthread_mutex_unlock(&src->lock);
     return ok;
 }
 
@@ -288,7 +288,7 @@ bool shmig_source_finish(ShmigSource *src, GError **errp)
 static bool wait_flag(ShmigSource *src, const bool *flag)
 {
     while (!*flag && !shmig_fault_is_set(&src->fault)) {
-        g_cond_wait(&src->cond, &src->lock);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     return *flag;
 }
@@ -300,13 +300,13 @@ ShmigCommit shmig_source_commit(ShmigSource *src,
     ShmigCommit result = SHMIG_COMMIT_NOT_SENT;
     g_autoptr(GError) error = NULL;
 
-    g_mutex_lock(&src->lock);
+    pthread_mutex_lock(&src->lock);
     wait_flag(src, &src->ready);
-    g_mutex_unlock(&src->lock);
+    pthread_mutex_unlock(&src->lock);
     if (!shmig_fault_is_set(&src->fault) && !may_commit(opaque)) {
         shmig_source_abort(src, "the migration was cancelled");
     }
-    g_mutex_lock(&src->lock);
+    pthread_mutex_lock(&src->lock);
     if (!shmig_fault_is_set(&src->fault)) {
         shmig_channel_control(src->channels[0].channel, SHMIG_FRAME_COMMIT, 0,
                               0);
@@ -314,7 +314,7 @@ ShmigCommit shmig_source_commit(ShmigSource *src,
                                                : SHMIG_COMMIT_UNKNOWN;
     }
     error = shmig_fault_get(&src->fault);
-    g_mutex_unlock(&src->lock);
+    pthread_mutex_unlock(&src->lock);
     if (result == SHMIG_COMMIT_UNKNOWN && error->code == SHMIG_ERROR_PEER) {
         /* A destination that owns the guest never says ERROR. */
         result = SHMIG_COMMIT_NOT_SENT;
@@ -397,8 +397,8 @@ void shmig_source_free(ShmigSource *src)
     }
     shmig_fault_destroy(&src->fault);
     shmig_bucket_clear(&src->bucket);
-    g_mutex_clear(&src->lock);
-    g_cond_clear(&src->cond);
+    pthread_mutex_destroy(&src->lock);
+    pthread_cond_destroy(&src->cond);
     shmig_offer_free(src->offer);
     g_free(src->fds);
     g_free(src->channels);

@@ -23,10 +23,10 @@ static uint8_t *map(uint64_t bytes)
 
 static void set_flag(Pair *pair, bool *flag)
 {
-    g_mutex_lock(&pair->lock);
+    pthread_mutex_lock(&pair->lock);
     *flag = true;
-    g_cond_broadcast(&pair->cond);
-    g_mutex_unlock(&pair->lock);
+    pthread_cond_broadcast(&pair->cond);
+    pthread_mutex_unlock(&pair->lock);
 }
 
 static void on_check(void *opaque, ShmigDest *dest, const ShmigOffer *offer,
@@ -72,10 +72,10 @@ static void on_failed(void *opaque, const GError *error)
 {
     Pair *pair = opaque;
 
-    g_mutex_lock(&pair->lock);
+    pthread_mutex_lock(&pair->lock);
     g_assert_null(pair->dest_error);
     pair->dest_error = g_error_copy(error);
-    g_mutex_unlock(&pair->lock);
+    pthread_mutex_unlock(&pair->lock);
     set_flag(pair, &pair->failed);
 }
 
@@ -97,8 +97,8 @@ Pair *pair_new(unsigned channels, bool tcp, uint64_t ram_bytes)
     pair->source_ram = map(ram_bytes);
     pair->dest_ram = map(ram_bytes);
     pair->source_stream = pair->dest_stream = pair->listener = -1;
-    g_mutex_init(&pair->lock);
-    g_cond_init(&pair->cond);
+    pthread_mutex_init(&pair->lock, NULL);
+    shmig_cond_init(&pair->cond);
     pair->dest = shmig_dest_new(&dest_ops, pair);
     return pair;
 }
@@ -124,8 +124,8 @@ void pair_free(Pair *pair)
     munmap(pair->source_ram, pair->ram_bytes);
     munmap(pair->dest_ram, pair->ram_bytes);
     g_clear_error(&pair->dest_error);
-    g_mutex_clear(&pair->lock);
-    g_cond_clear(&pair->cond);
+    pthread_mutex_destroy(&pair->lock);
+    pthread_cond_destroy(&pair->cond);
     g_free(pair);
 }
 
@@ -284,11 +284,11 @@ void pair_wait(Pair *pair, const bool *event)
 {
     gint64 until = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
 
-    g_mutex_lock(&pair->lock);
+    pthread_mutex_lock(&pair->lock);
     while (!*event && !pair->failed) {
-        g_assert_true(g_cond_wait_until(&pair->cond, &pair->lock, until));
+        g_assert_true(shmig_cond_wait_until(&pair->cond, &pair->lock, until));
     }
-    g_mutex_unlock(&pair->lock);
+    pthread_mutex_unlock(&pair->lock);
 }
 
 const char *pair_dest_failure(Pair *pair)

@@ -6,6 +6,7 @@
 #ifndef TESTS_FAKES_SESSION_PAIR_H
 #define TESTS_FAKES_SESSION_PAIR_H
 
+#include "shmig/base/wait.h"
 #include "shmig/session/dest.h"
 #include "shmig/session/source.h"
 
@@ -30,8 +31,8 @@ typedef struct Pair {
     int source_stream, dest_stream;
     int listener;
 
-    GMutex lock;
-    GCond cond;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
     /* Under the lock. */
     bool connected, drained, commit, failed;
     GError *dest_error;
