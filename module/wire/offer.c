@@ -14,10 +14,11 @@
 
 /* Whatever keeps the limits one by one fits the body as a whole. */
 #define STRING_BYTES(max) (2 + (max))
-G_STATIC_ASSERT(12 + STRING_BYTES(SHMIG_MAX_NAME) +
-                SHMIG_MAX_RAM_BLOCKS * (STRING_BYTES(SHMIG_MAX_NAME) + 20) +
-                SHMIG_MAX_DISKS * (2 * STRING_BYTES(SHMIG_MAX_NAME) +
-                                   STRING_BYTES(SHMIG_MAX_TEXT) + 8) <=
+G_STATIC_ASSERT(16 + STRING_BYTES(SHMIG_MAX_NAME) +
+                    SHMIG_MAX_RAM_BLOCKS * (STRING_BYTES(SHMIG_MAX_NAME) + 20) +
+                    SHMIG_MAX_DISKS * (2 * STRING_BYTES(SHMIG_MAX_NAME) +
+                                       STRING_BYTES(SHMIG_MAX_TEXT) + 8 +
+                                       STRING_BYTES(SHMIG_MAX_NAME)) <=
                 SHMIG_MAX_BODY);
 
 static void offer_ram_free(void *opaque)
@@ -46,6 +47,7 @@ ShmigOffer *shmig_offer_new(const char *machine, uint32_t channels)
     offer->channels = channels;
     offer->ram = g_ptr_array_new_with_free_func(offer_ram_free);
     offer->disks = g_ptr_array_new_with_free_func(offer_disk_free);
+    offer->left_out = g_ptr_array_new_with_free_func(g_free);
     return offer;
 }
 
@@ -57,6 +59,7 @@ void shmig_offer_free(ShmigOffer *offer)
     g_free(offer->machine);
     g_ptr_array_unref(offer->ram);
     g_ptr_array_unref(offer->disks);
+    g_ptr_array_unref(offer->left_out);
     g_free(offer);
 }
 
@@ -73,9 +76,8 @@ void shmig_offer_add_ram(ShmigOffer *offer, const char *name,
     g_ptr_array_add(offer->ram, ram);
 }
 
-void shmig_offer_add_disk(ShmigOffer *offer, const char *id,
-                          const char *format, const char *identity,
-                          uint64_t size_bytes)
+void shmig_offer_add_disk(ShmigOffer *offer, const char *id, const char *format,
+                          const char *identity, uint64_t size_bytes)
 {
     ShmigOfferDisk *disk = g_new0(ShmigOfferDisk, 1);
 
@@ -84,6 +86,11 @@ void shmig_offer_add_disk(ShmigOffer *offer, const char *id,
     disk->identity = g_strdup(identity ?: "");
     disk->size_bytes = size_bytes;
     g_ptr_array_add(offer->disks, disk);
+}
+
+void shmig_offer_leave_out(ShmigOffer *offer, const char *id)
+{
+    g_ptr_array_add(offer->left_out, g_strdup(id));
 }
 
 /* Names are not shown before they passed here: they may hold anything. */
@@ -102,7 +109,8 @@ static bool check_ram(const ShmigOfferRam *ram, unsigned index,
     if (!name_ok(ram->name)) {
         g_set_error(errp, SHMIG_ERROR, code,
                     "offer: RAM block %u: its name is empty, longer than %u "
-                    "bytes or not printable", index, SHMIG_MAX_NAME);
+                    "bytes or not printable",
+                    index, SHMIG_MAX_NAME);
         return false;
     }
     if (!shmig_range_ok(0, ram->max_bytes, SHMIG_MAX_REGION_BYTES) ||
@@ -130,7 +138,8 @@ static bool check_disk(const ShmigOfferDisk *disk, unsigned index,
         g_set_error(errp, SHMIG_ERROR, code,
                     "offer: disk %u: the id of its guest device is empty, "
                     "longer than %u bytes or not printable; give the device "
-                    "another id", index, SHMIG_MAX_NAME);
+                    "another id",
+                    index, SHMIG_MAX_NAME);
         return false;
     }
     if (disk->format[0] != '\0' && !name_ok(disk->format)) {
@@ -143,10 +152,27 @@ static bool check_disk(const ShmigOfferDisk *disk, unsigned index,
         problem = "another one has the same id";
     }
     if (problem) {
-        g_set_error(errp, SHMIG_ERROR, code, "offer: disk \"%s\": %s",
-                    disk->id, problem);
+        g_set_error(errp, SHMIG_ERROR, code, "offer: disk \"%s\": %s", disk->id,
+                    problem);
     }
     return !problem;
+}
+
+static bool check_left_out(const GPtrArray *left_out, GHashTable *ids, int code,
+                           GError **errp)
+{
+    for (unsigned i = 0; i < left_out->len; i++) {
+        char *id = left_out->pdata[i];
+
+        if (!name_ok(id) || !g_hash_table_add(ids, id)) {
+            g_set_error(errp, SHMIG_ERROR, code,
+                        "offer: left-out disk %u: its id is empty, longer "
+                        "than %u bytes, not printable, or not the only one",
+                        i, SHMIG_MAX_NAME);
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool check_count(const char *what, uint32_t n, uint32_t min,
@@ -165,18 +191,21 @@ static bool check_offer(const ShmigOffer *offer, int code, GError **errp)
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) ids = g_hash_table_new(g_str_hash, g_str_equal);
 
-    if (!check_count("channels", offer->channels, 1, SHMIG_MAX_CHANNELS,
-                     code, errp) ||
+    if (!check_count("channels", offer->channels, 1, SHMIG_MAX_CHANNELS, code,
+                     errp) ||
         !check_count("RAM blocks", offer->ram->len, 0, SHMIG_MAX_RAM_BLOCKS,
                      code, errp) ||
         !check_count("disks", offer->disks->len, 0, SHMIG_MAX_DISKS, code,
-                     errp)) {
+                     errp) ||
+        !check_count("left-out disks", offer->left_out->len, 0, SHMIG_MAX_DISKS,
+                     code, errp)) {
         return false;
     }
     if (!name_ok(offer->machine)) {
         g_set_error(errp, SHMIG_ERROR, code,
                     "offer: the machine type is empty, longer than %u bytes "
-                    "or not printable", SHMIG_MAX_NAME);
+                    "or not printable",
+                    SHMIG_MAX_NAME);
         return false;
     }
     for (unsigned i = 0; i < offer->ram->len; i++) {
@@ -189,7 +218,7 @@ static bool check_offer(const ShmigOffer *offer, int code, GError **errp)
             return false;
         }
     }
-    return true;
+    return check_left_out(offer->left_out, ids, code, errp);
 }
 
 static void write_text(GByteArray *out, const char *text)
@@ -224,6 +253,10 @@ GBytes *shmig_offer_encode(const ShmigOffer *offer, GError **errp)
         write_text(out, disk->format);
         write_text(out, disk->identity);
         shmig_write_u64(out, disk->size_bytes);
+    }
+    shmig_write_u32(out, offer->left_out->len);
+    for (unsigned i = 0; i < offer->left_out->len; i++) {
+        write_text(out, offer->left_out->pdata[i]);
     }
     return g_byte_array_free_to_bytes(out);
 }
@@ -273,11 +306,19 @@ static bool read_offer(ShmigReader *reader, ShmigOffer *offer, GError **errp)
     for (uint32_t i = 0; i < n && !reader->failed; i++) {
         read_disk(reader, offer);
     }
+    n = shmig_reader_u32(reader);
+    if (!check_count("left-out disks", n, 0, SHMIG_MAX_DISKS,
+                     SHMIG_ERROR_PROTOCOL, errp)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n && !reader->failed; i++) {
+        g_ptr_array_add(offer->left_out,
+                        shmig_reader_string(reader, SHMIG_MAX_NAME));
+    }
     return true;
 }
 
-ShmigOffer *shmig_offer_decode(const void *body, size_t length,
-                               GError **errp)
+ShmigOffer *shmig_offer_decode(const void *body, size_t length, GError **errp)
 {
     g_autoptr(ShmigOffer) offer = shmig_offer_new(NULL, 0);
     ShmigReader reader;

@@ -10,10 +10,10 @@
 #include "shmig/wire/limits.h"
 
 typedef struct ShmigOfferRam {
-    char *name;           /* the RAM block's idstr */
-    uint64_t used_bytes;  /* bytes that travel */
-    uint64_t max_bytes;   /* what a resizable block can grow to */
-    uint32_t page_bytes;  /* of its backing: 4096, or a hugepage */
+    char *name;          /* the RAM block's idstr */
+    uint64_t used_bytes; /* bytes that travel */
+    uint64_t max_bytes;  /* what a resizable block can grow to */
+    uint32_t page_bytes; /* of its backing: 4096, or a hugepage */
 } ShmigOfferRam;
 
 typedef struct ShmigOfferDisk {
@@ -29,6 +29,8 @@ typedef struct ShmigOffer {
     uint32_t channels;
     GPtrArray *ram;   /* of ShmigOfferRam, owned */
     GPtrArray *disks; /* of ShmigOfferDisk, owned */
+    /* Of char *, owned: ids of writable guest disks that do not travel. */
+    GPtrArray *left_out;
 } ShmigOffer;
 
 ShmigOffer *shmig_offer_new(const char *machine, uint32_t channels);
@@ -38,14 +40,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShmigOffer, shmig_offer_free)
 void shmig_offer_add_ram(ShmigOffer *offer, const char *name,
                          uint64_t used_bytes, uint64_t max_bytes,
                          uint32_t page_bytes);
-void shmig_offer_add_disk(ShmigOffer *offer, const char *id,
-                          const char *format, const char *identity,
-                          uint64_t size_bytes);
+void shmig_offer_add_disk(ShmigOffer *offer, const char *id, const char *format,
+                          const char *identity, uint64_t size_bytes);
+
+void shmig_offer_leave_out(ShmigOffer *offer, const char *id);
 
 /* The body of an OFFER frame.  NULL if a limit is exceeded (names it). */
 GBytes *shmig_offer_encode(const ShmigOffer *offer, GError **errp);
-ShmigOffer *shmig_offer_decode(const void *body, size_t length,
-                               GError **errp);
+ShmigOffer *shmig_offer_decode(const void *body, size_t length, GError **errp);
 
 /*
  * The body of an ANSWER frame: the sentences of @problems (char *), none if
@@ -53,7 +55,6 @@ ShmigOffer *shmig_offer_decode(const void *body, size_t length,
  */
 GBytes *shmig_answer_encode(const GPtrArray *problems);
 /* An array of char * with free function, or NULL if the body is malformed. */
-GPtrArray *shmig_answer_decode(const void *body, size_t length,
-                               GError **errp);
+GPtrArray *shmig_answer_decode(const void *body, size_t length, GError **errp);
 
 #endif

@@ -17,6 +17,7 @@ static ShmigOffer *sample(void)
     shmig_offer_add_disk(offer, "virtio-disk0", "raw", "host:8:17:1234",
                          4 * GIB);
     shmig_offer_add_disk(offer, "/machine/peripheral/d1", "qcow2", NULL, 512);
+    shmig_offer_leave_out(offer, "shared0");
     return offer;
 }
 
@@ -27,7 +28,8 @@ static ShmigOffer *through_wire(const ShmigOffer *offer, GError **errp)
     g_autoptr(GBytes) body = shmig_offer_encode(offer, errp);
 
     return body ? shmig_offer_decode(g_bytes_get_data(body, NULL),
-                                     g_bytes_get_size(body), errp) : NULL;
+                                     g_bytes_get_size(body), errp)
+                : NULL;
 }
 
 static void assert_taken(const ShmigOffer *offer)
@@ -62,15 +64,16 @@ static void test_bytes(void)
     g_autoptr(GBytes) body = NULL;
     g_autoptr(GError) err = NULL;
     static const uint8_t expected[] = {
-        2, 0, 0, 0, 2, 0, 'p', 'c',
-        1, 0, 0, 0, 1, 0, 'r',
-        0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0,
-        1, 0, 0, 0, 1, 0, 'd', 3, 0, 'r', 'a', 'w', 0, 0,
-        0, 2, 0, 0, 0, 0, 0, 0,
+        2,   0,    0,    0, 2, 0, 'p', 'c', 1, 0,    0, 0,   1, 0, 'r',
+        0,   0x10, 0,    0, 0, 0, 0,   0,   0, 0x20, 0, 0,   0, 0, 0,
+        0,   0,    0x10, 0, 0, 1, 0,   0,   0, 1,    0, 'd', 3, 0, 'r',
+        'a', 'w',  0,    0, 0, 2, 0,   0,   0, 0,    0, 0,   1, 0, 0,
+        0,   1,    0,    'e',
     };
 
     shmig_offer_add_ram(offer, "r", 4096, 8192, 4096);
     shmig_offer_add_disk(offer, "d", "raw", "", 512);
+    shmig_offer_leave_out(offer, "e");
     body = shmig_offer_encode(offer, &err);
     g_assert_no_error(err);
     g_assert_cmpmem(g_bytes_get_data(body, NULL), g_bytes_get_size(body),
@@ -102,6 +105,16 @@ static void test_round_trip(void)
     g_assert_cmpuint(disk->size_bytes, ==, 4 * GIB);
     disk = out->disks->pdata[1];
     g_assert_cmpstr(disk->identity, ==, "");
+    g_assert_cmpuint(out->left_out->len, ==, 1);
+    g_assert_cmpstr(out->left_out->pdata[0], ==, "shared0");
+}
+
+static void test_left_out_unique(void)
+{
+    g_autoptr(ShmigOffer) offer = sample();
+
+    shmig_offer_leave_out(offer, "virtio-disk0");
+    assert_refused(offer, "left-out disk 1");
 }
 
 static void test_nothing_to_move(void)
@@ -144,13 +157,12 @@ static void test_channels(void)
         uint32_t channels;
         bool ok;
     } cases[] = {
-        { 0, false }, { 1, true }, { 63, true }, { 64, true }, { 65, false },
-        { UINT32_MAX, false },
+        { 0, false }, { 1, true },   { 63, true },
+        { 64, true }, { 65, false }, { UINT32_MAX, false },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autoptr(ShmigOffer) offer = shmig_offer_new("pc",
-                                                      cases[i].channels);
+        g_autoptr(ShmigOffer) offer = shmig_offer_new("pc", cases[i].channels);
 
         if (cases[i].ok) {
             assert_taken(offer);
@@ -322,8 +334,10 @@ static void test_disk_sizes(void)
         uint64_t size;
         bool ok;
     } cases[] = {
-        { 0, false }, { 1, true }, { 512, true }, { INT64_MAX - 1, true },
-        { INT64_MAX, true }, { 1ull << 63, false }, { UINT64_MAX, false },
+        { 0, false },          { 1, true },
+        { 512, true },         { INT64_MAX - 1, true },
+        { INT64_MAX, true },   { 1ull << 63, false },
+        { UINT64_MAX, false },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -349,12 +363,14 @@ static void test_decoder_checks(void)
         size_t at;
         uint8_t value;
     } changes[] = {
-        { 0, 0 }, { 0, 65 }, { 6, '\n' }, { 6, 0 }, { 6, 0xff }, { 14, 7 },
-        { 22, 0x80 }, { 16, 0x30 }, { 32, 0x30 }, { 41, 0 }, { 44, 1 },
+        { 0, 0 },     { 0, 65 }, { 6, '\n' },  { 6, 0 },
+        { 6, 0xff },  { 14, 7 }, { 22, 0x80 }, { 16, 0x30 },
+        { 32, 0x30 }, { 41, 0 }, { 44, 1 },
     };
 
     shmig_offer_add_ram(offer, "r", 4096, 8192, 4096);
     shmig_offer_add_disk(offer, "d", "raw", "", 512);
+    shmig_offer_leave_out(offer, "e");
     body = shmig_offer_encode(offer, NULL);
     length = g_bytes_get_size(body);
     bytes = g_memdup2(g_bytes_get_data(body, NULL), length);
@@ -371,6 +387,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/wire/offer/bytes", test_bytes);
+    g_test_add_func("/wire/offer/left-out-unique", test_left_out_unique);
     g_test_add_func("/wire/offer/round-trip", test_round_trip);
     g_test_add_func("/wire/offer/nothing-to-move", test_nothing_to_move);
     g_test_add_func("/wire/offer/each-length", test_each_length);
