@@ -19,8 +19,7 @@
 #define READS_LIVE_MEMORY __attribute__((no_sanitize_thread))
 
 /* Any alignment, and bytes of any type. */
-typedef uint64_t Vector
-    __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t Vector __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint64_t Word __attribute__((aligned(1), may_alias));
 
 READS_LIVE_MEMORY
@@ -66,8 +65,7 @@ bool shmig_is_zero(const void *buf, size_t bytes)
     return zero_step(last);
 }
 
-static size_t prefix(const uint8_t *p, size_t bytes, size_t granule,
-                     bool zero)
+static size_t prefix(const uint8_t *p, size_t bytes, size_t granule, bool zero)
 {
     size_t done = 0;
 

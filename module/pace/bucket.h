@@ -23,11 +23,11 @@ typedef struct ShmigBucket {
     /* Not GMutex: the thread sanitizer cannot see what GLib does inside. */
     pthread_mutex_t lock;
     /* All under @lock. */
-    uint64_t rate;    /* bytes per second; 0: unlimited */
-    uint64_t taken;   /* bytes, by all senders */
-    uint64_t base;    /* bytes whose time had come at @base_ns */
+    uint64_t rate;  /* bytes per second; 0: unlimited */
+    uint64_t taken; /* bytes, by all senders */
+    uint64_t base;  /* bytes whose time had come at @base_ns */
     int64_t base_ns;
-    int64_t seen_ns;  /* the latest time that a sender brought */
+    int64_t seen_ns; /* the latest time that a sender brought */
 } ShmigBucket;
 
 /* Unlimited. */
@@ -44,15 +44,13 @@ void shmig_bucket_set_rate(ShmigBucket *bucket, uint64_t bytes_per_s);
  * Takes @bytes, whatever the answer is: the nanoseconds to wait before they
  * are sent, 0 for none.
  */
-int64_t shmig_bucket_take(ShmigBucket *bucket, int64_t now_ns,
-                          uint64_t bytes);
+int64_t shmig_bucket_take(ShmigBucket *bucket, int64_t now_ns, uint64_t bytes);
 
 /* The same; *@place is for left(). */
 int64_t shmig_bucket_take_place(ShmigBucket *bucket, int64_t now_ns,
                                 uint64_t bytes, uint64_t *place);
 
 /* The nanoseconds still to wait at @place, by today's rate; 0 for none. */
-int64_t shmig_bucket_left(ShmigBucket *bucket, int64_t now_ns,
-                          uint64_t place);
+int64_t shmig_bucket_left(ShmigBucket *bucket, int64_t now_ns, uint64_t place);
 
 #endif

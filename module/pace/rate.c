@@ -79,6 +79,5 @@ uint64_t shmig_rate_eta_ns(uint64_t pending_bytes, uint64_t bytes_per_s,
     if (dirty_bytes_per_s >= bytes_per_s) {
         return UINT64_MAX;
     }
-    return shmig_rate_time_ns(pending_bytes,
-                              bytes_per_s - dirty_bytes_per_s);
+    return shmig_rate_time_ns(pending_bytes, bytes_per_s - dirty_bytes_per_s);
 }

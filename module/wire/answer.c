@@ -26,8 +26,7 @@ GBytes *shmig_answer_encode(const GPtrArray *problems)
     return g_byte_array_free_to_bytes(out);
 }
 
-GPtrArray *shmig_answer_decode(const void *body, size_t length,
-                               GError **errp)
+GPtrArray *shmig_answer_decode(const void *body, size_t length, GError **errp)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     ShmigReader reader;
@@ -43,8 +42,7 @@ GPtrArray *shmig_answer_decode(const void *body, size_t length,
     }
     for (uint32_t i = 0; i < n && !reader.failed; i++) {
         size_t bytes = 0;
-        const char *text = shmig_reader_bytes(&reader, SHMIG_MAX_TEXT,
-                                              &bytes);
+        const char *text = shmig_reader_bytes(&reader, SHMIG_MAX_TEXT, &bytes);
 
         g_ptr_array_add(problems, shmig_text_clean(text, bytes));
     }

@@ -39,10 +39,8 @@ static const FrameRule rules[] = {
     [SHMIG_FRAME_ANSWER] = { "ANSWER", .body_min = 1,
                              .body_max = SHMIG_MAX_BODY },
     [SHMIG_FRAME_GO] = { "GO" },
-    [SHMIG_FRAME_DATA] = { "DATA", .data = true,
-                           .body_min = SHMIG_RECORD_BYTES,
-                           .body_max = SHMIG_MAX_RECORDS *
-                                       SHMIG_RECORD_BYTES },
+    [SHMIG_FRAME_DATA] = { "DATA", .data = true, .body_min = SHMIG_RECORD_BYTES,
+                           .body_max = SHMIG_MAX_RECORDS * SHMIG_RECORD_BYTES },
     [SHMIG_FRAME_DRAIN] = { "DRAIN", .flags = SHMIG_FRAME_FINAL,
                             .value_max = UINT64_MAX },
     [SHMIG_FRAME_DRAINED] = { "DRAINED", .flags = SHMIG_FRAME_FINAL,
@@ -61,8 +59,7 @@ static const FrameRule rules[] = {
 
 static const FrameRule *rule_of(uint8_t type)
 {
-    return type < G_N_ELEMENTS(rules) && rules[type].name ? &rules[type]
-                                                          : NULL;
+    return type < G_N_ELEMENTS(rules) && rules[type].name ? &rules[type] : NULL;
 }
 
 const char *shmig_frame_name(uint8_t type)
@@ -72,8 +69,7 @@ const char *shmig_frame_name(uint8_t type)
     return rule ? rule->name : "unknown";
 }
 
-void shmig_frame_encode(const ShmigFrame *frame,
-                        uint8_t out[SHMIG_FRAME_BYTES])
+void shmig_frame_encode(const ShmigFrame *frame, uint8_t out[SHMIG_FRAME_BYTES])
 {
     memcpy(out, magic, sizeof(magic));
     out[AT_TYPE] = frame->type;
@@ -120,9 +116,8 @@ static const char *frame_problem(const ShmigFrame *frame)
     return NULL;
 }
 
-int shmig_frame_decode(const uint8_t in[SHMIG_FRAME_BYTES],
-                       uint32_t sequence, ShmigFrame *frame,
-                       const char **why)
+int shmig_frame_decode(const uint8_t in[SHMIG_FRAME_BYTES], uint32_t sequence,
+                       ShmigFrame *frame, const char **why)
 {
     ShmigFrame f = {
         .type = in[AT_TYPE],

@@ -19,7 +19,7 @@
 typedef struct ShmigHello {
     uint16_t version_min;
     uint16_t version_max;
-    bool refused;     /* replies only: an ERROR frame follows */
+    bool refused; /* replies only: an ERROR frame follows */
     uint8_t session[SHMIG_SESSION_ID_BYTES];
     uint16_t channel; /* index of this connection */
     uint16_t channels;
@@ -27,24 +27,24 @@ typedef struct ShmigHello {
 
 void shmig_hello_encode(const ShmigHello *hello,
                         uint8_t out[SHMIG_HELLO_BYTES]);
-int shmig_hello_decode(const uint8_t in[SHMIG_HELLO_BYTES],
-                       ShmigHello *hello, const char **why);
+int shmig_hello_decode(const uint8_t in[SHMIG_HELLO_BYTES], ShmigHello *hello,
+                       const char **why);
 /* The version both ranges allow, or 0. */
 uint16_t shmig_hello_version(const ShmigHello *ours, const ShmigHello *theirs);
 
 typedef enum ShmigFrameType {
-    SHMIG_FRAME_OFFER = 1,   /* S→D, channel 0: body is the offer */
-    SHMIG_FRAME_ANSWER = 2,  /* D→S, channel 0: body is the answer */
-    SHMIG_FRAME_GO = 3,      /* D→S, channel 0: RAM is in place, send */
-    SHMIG_FRAME_DATA = 4,    /* S→D: records and their payload */
-    SHMIG_FRAME_DRAIN = 5,   /* S→D, every channel: value is the number */
-    SHMIG_FRAME_DRAINED = 6, /* D→S, same channel: all before is applied */
-    SHMIG_FRAME_STREAM = 7,  /* both, channel 0: bytes of the stream */
-    SHMIG_FRAME_CREDIT = 8,  /* both, channel 0: value is bytes */
-    SHMIG_FRAME_READY = 9,   /* D→S, channel 0 */
-    SHMIG_FRAME_COMMIT = 10, /* S→D, channel 0 */
+    SHMIG_FRAME_OFFER = 1,    /* S→D, channel 0: body is the offer */
+    SHMIG_FRAME_ANSWER = 2,   /* D→S, channel 0: body is the answer */
+    SHMIG_FRAME_GO = 3,       /* D→S, channel 0: RAM is in place, send */
+    SHMIG_FRAME_DATA = 4,     /* S→D: records and their payload */
+    SHMIG_FRAME_DRAIN = 5,    /* S→D, every channel: value is the number */
+    SHMIG_FRAME_DRAINED = 6,  /* D→S, same channel: all before is applied */
+    SHMIG_FRAME_STREAM = 7,   /* both, channel 0: bytes of the stream */
+    SHMIG_FRAME_CREDIT = 8,   /* both, channel 0: value is bytes */
+    SHMIG_FRAME_READY = 9,    /* D→S, channel 0 */
+    SHMIG_FRAME_COMMIT = 10,  /* S→D, channel 0 */
     SHMIG_FRAME_RUNNING = 11, /* D→S, channel 0 */
-    SHMIG_FRAME_ERROR = 12,  /* both: body is a UTF-8 sentence; the end */
+    SHMIG_FRAME_ERROR = 12,   /* both: body is a UTF-8 sentence; the end */
 } ShmigFrameType;
 
 #define SHMIG_FRAME_FINAL 0x1 /* DRAIN/DRAINED: the last, and durable */
@@ -64,9 +64,8 @@ void shmig_frame_encode(const ShmigFrame *frame,
                         uint8_t out[SHMIG_FRAME_BYTES]);
 /* Checks magic, type, flags, that body, payload and value keep the type's
  * limits, and that @sequence is the expected one. */
-int shmig_frame_decode(const uint8_t in[SHMIG_FRAME_BYTES],
-                       uint32_t sequence, ShmigFrame *frame,
-                       const char **why);
+int shmig_frame_decode(const uint8_t in[SHMIG_FRAME_BYTES], uint32_t sequence,
+                       ShmigFrame *frame, const char **why);
 const char *shmig_frame_name(uint8_t type);
 
 typedef enum ShmigRecordKind {
@@ -92,7 +91,7 @@ int shmig_record_decode(const uint8_t in[SHMIG_RECORD_BYTES],
 
 /* What a receiver knows about its regions. */
 typedef struct ShmigRegionInfo {
-    bool disk;             /* else RAM */
+    bool disk; /* else RAM */
     uint64_t length_bytes;
 } ShmigRegionInfo;
 
@@ -105,7 +104,7 @@ typedef struct ShmigRegionInfo {
  */
 int shmig_records_check(const ShmigRecord *records, uint32_t n,
                         uint32_t payload, const ShmigRegionInfo *regions,
-                        uint32_t n_regions, unsigned channel,
-                        unsigned channels, const char **why);
+                        uint32_t n_regions, unsigned channel, unsigned channels,
+                        const char **why);
 
 #endif

@@ -24,8 +24,7 @@ enum {
 
 #define FLAG_REFUSED 0x1
 
-void shmig_hello_encode(const ShmigHello *hello,
-                        uint8_t out[SHMIG_HELLO_BYTES])
+void shmig_hello_encode(const ShmigHello *hello, uint8_t out[SHMIG_HELLO_BYTES])
 {
     memset(out, 0, SHMIG_HELLO_BYTES);
     memcpy(out, magic, sizeof(magic));
@@ -58,8 +57,7 @@ static const char *hello_problem(const uint8_t in[SHMIG_HELLO_BYTES],
         return "hello: unknown flag";
     }
     if (!all_zero(in + AT_RESERVED, AT_SESSION - AT_RESERVED) ||
-        !all_zero(in + AT_RESERVED_END,
-                  SHMIG_HELLO_BYTES - AT_RESERVED_END)) {
+        !all_zero(in + AT_RESERVED_END, SHMIG_HELLO_BYTES - AT_RESERVED_END)) {
         return "hello: a reserved byte is not zero";
     }
     if (hello->version_min == 0 || hello->version_min > hello->version_max) {
@@ -74,8 +72,8 @@ static const char *hello_problem(const uint8_t in[SHMIG_HELLO_BYTES],
     return NULL;
 }
 
-int shmig_hello_decode(const uint8_t in[SHMIG_HELLO_BYTES],
-                       ShmigHello *hello, const char **why)
+int shmig_hello_decode(const uint8_t in[SHMIG_HELLO_BYTES], ShmigHello *hello,
+                       const char **why)
 {
     ShmigHello h = {
         .version_min = shmig_get_u16(in + AT_VERSION_MIN),

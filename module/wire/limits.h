@@ -11,14 +11,14 @@
 #define SHMIG_FRAME_BYTES 32
 #define SHMIG_RECORD_BYTES 24
 
-#define SHMIG_MAX_RECORDS 512           /* in one DATA frame */
-#define SHMIG_MAX_PAYLOAD (1u << 20)    /* bytes of one DATA frame */
-#define SHMIG_MAX_BODY (1u << 20)       /* bytes of OFFER and ANSWER */
+#define SHMIG_MAX_RECORDS 512        /* in one DATA frame */
+#define SHMIG_MAX_PAYLOAD (1u << 20) /* bytes of one DATA frame */
+#define SHMIG_MAX_BODY (1u << 20)    /* bytes of OFFER and ANSWER */
 #define SHMIG_MAX_STREAM_BODY (64u << 10)
-#define SHMIG_STREAM_WINDOW (1u << 20)  /* bytes of stream without credit */
+#define SHMIG_STREAM_WINDOW (1u << 20) /* bytes of stream without credit */
 
-#define SHMIG_MAX_NAME 255      /* bytes of a RAM block or device id */
-#define SHMIG_MAX_TEXT 1024     /* bytes of one sentence, or an identity */
+#define SHMIG_MAX_NAME 255  /* bytes of a RAM block or device id */
+#define SHMIG_MAX_TEXT 1024 /* bytes of one sentence, or an identity */
 #define SHMIG_MAX_RAM_BLOCKS 1024
 #define SHMIG_MAX_DISKS 256
 #define SHMIG_MAX_CHANNELS 64

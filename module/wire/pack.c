@@ -39,8 +39,7 @@ uint64_t shmig_reader_u64(ShmigReader *reader)
     return p ? shmig_get_u64(p) : 0;
 }
 
-const char *shmig_reader_bytes(ShmigReader *reader, size_t max,
-                               size_t *length)
+const char *shmig_reader_bytes(ShmigReader *reader, size_t max, size_t *length)
 {
     const uint8_t *p = take(reader, sizeof(uint16_t));
     uint16_t n;

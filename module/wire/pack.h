@@ -78,8 +78,7 @@ uint64_t shmig_reader_u64(ShmigReader *reader);
 
 /* A string of at most @max bytes, in the reader's buffer and not terminated;
  * its length goes to *@length. */
-const char *shmig_reader_bytes(ShmigReader *reader, size_t max,
-                               size_t *length);
+const char *shmig_reader_bytes(ShmigReader *reader, size_t max, size_t *length);
 /* The same, copied and terminated; one that holds a 0 byte fails. */
 char *shmig_reader_string(ShmigReader *reader, size_t max);
 

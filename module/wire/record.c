@@ -64,8 +64,8 @@ int shmig_record_decode(const uint8_t in[SHMIG_RECORD_BYTES],
     return 0;
 }
 
-static bool on_channel(const ShmigRecord *r, uint64_t stripe,
-                       unsigned channel, unsigned channels)
+static bool on_channel(const ShmigRecord *r, uint64_t stripe, unsigned channel,
+                       unsigned channels)
 {
     return (r->region + stripe) % channels == channel;
 }
@@ -103,8 +103,8 @@ static const char *record_problem(const ShmigRecord *r,
 
 int shmig_records_check(const ShmigRecord *records, uint32_t n,
                         uint32_t payload, const ShmigRegionInfo *regions,
-                        uint32_t n_regions, unsigned channel,
-                        unsigned channels, const char **why)
+                        uint32_t n_regions, unsigned channel, unsigned channels,
+                        const char **why)
 {
     const char *problem = NULL;
     uint64_t data_bytes = 0;
@@ -119,12 +119,10 @@ int shmig_records_check(const ShmigRecord *records, uint32_t n,
 
         if (!shmig_index_ok(r->region, n_regions)) {
             problem = "record: no such region";
-        } else if (regions[r->region].disk !=
-                   regions[records[0].region].disk) {
+        } else if (regions[r->region].disk != regions[records[0].region].disk) {
             problem = "records: RAM and disk in one frame";
         } else {
-            problem = record_problem(r, &regions[r->region], channel,
-                                     channels);
+            problem = record_problem(r, &regions[r->region], channel, channels);
         }
         /* At most SHMIG_MAX_RECORDS × 2^21 once none has a problem. */
         if (!problem && r->kind == SHMIG_RECORD_DATA) {

@@ -26,7 +26,8 @@ static GByteArray *begin(unsigned decoder)
 static GByteArray *valid_hello(GRand *rand)
 {
     GByteArray *out = begin(FUZZ_HELLO);
-    ShmigHello hello = { .version_min = 1, .version_max = 1,
+    ShmigHello hello = { .version_min = 1,
+                         .version_max = 1,
                          .refused = g_rand_boolean(rand) };
     uint8_t bytes[SHMIG_HELLO_BYTES];
 
@@ -82,19 +83,20 @@ static GByteArray *valid_records(GRand *rand)
     g_byte_array_append(out, head, sizeof(head));
     for (unsigned i = 0; i < n; i++) {
         uint64_t stripe = channels * g_rand_int(rand);
-        ShmigRecord record = { 4, g_rand_int_range(rand, SHMIG_RECORD_DATA,
-                                                   SHMIG_RECORD_ZERO + 1),
-                               stripe * SHMIG_STRIPE_BYTES, 4096 };
+        ShmigRecord record = {
+            4, g_rand_int_range(rand, SHMIG_RECORD_DATA, SHMIG_RECORD_ZERO + 1),
+            stripe * SHMIG_STRIPE_BYTES, 4096
+        };
         uint8_t bytes[SHMIG_RECORD_BYTES];
 
         if (record.kind == SHMIG_RECORD_DATA) {
-            record.offset += g_rand_boolean(rand) ? SHMIG_STRIPE_BYTES - 4096
-                                                  : 0;
+            record.offset +=
+                g_rand_boolean(rand) ? SHMIG_STRIPE_BYTES - 4096 : 0;
             record.length = g_rand_int_range(rand, 0, 8) ? 4096 : 8192;
             payload += record.length;
         } else {
-            record.length += channels * g_rand_int_range(rand, 0, 9) *
-                             SHMIG_STRIPE_BYTES;
+            record.length +=
+                channels * g_rand_int_range(rand, 0, 9) * SHMIG_STRIPE_BYTES;
         }
         shmig_record_encode(&record, bytes);
         g_byte_array_append(out, bytes, sizeof(bytes));
@@ -117,8 +119,7 @@ static GByteArray *valid_offer(GRand *rand)
         shmig_offer_add_disk(offer, name, "raw", i ? "host:1:2" : "", 512);
     }
     body = shmig_offer_encode(offer, NULL);
-    return g_byte_array_append(begin(FUZZ_OFFER),
-                               g_bytes_get_data(body, NULL),
+    return g_byte_array_append(begin(FUZZ_OFFER), g_bytes_get_data(body, NULL),
                                g_bytes_get_size(body));
 }
 
@@ -132,14 +133,14 @@ static GByteArray *valid_answer(GRand *rand)
         g_ptr_array_add(problems, "disk \"vda\": größer machen, 語");
     }
     body = shmig_answer_encode(problems);
-    return g_byte_array_append(begin(FUZZ_ANSWER),
-                               g_bytes_get_data(body, NULL),
+    return g_byte_array_append(begin(FUZZ_ANSWER), g_bytes_get_data(body, NULL),
                                g_bytes_get_size(body));
 }
 
 static GByteArray *valid_text(GRand *rand)
 {
-    static const uint8_t sentence[] = "kein Platz → größer machen, 語 🙂";
+    static const uint8_t sentence[] =
+        "kein Platz → größer machen, 語 🙂";
     GByteArray *out = begin(FUZZ_TEXT);
     unsigned n = g_rand_int_range(rand, 0, 40);
 
@@ -153,8 +154,9 @@ static GByteArray *valid_text(GRand *rand)
 static uint64_t edge(GRand *rand)
 {
     static const uint64_t edges[] = {
-        0, 1, 23, 24, 64, 255, 256, 512, 1024, 4096, 65535, 65536, 1 << 20,
-        2 << 20, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX,
+        0,       1,       23,        24,         64,        255,
+        256,     512,     1024,      4096,       65535,     65536,
+        1 << 20, 2 << 20, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX,
     };
     uint64_t e = edges[g_rand_int_range(rand, 0, G_N_ELEMENTS(edges))];
 
@@ -223,8 +225,7 @@ static void test_mutations(void)
     for (unsigned i = 0; i < FUZZ_DECODERS; i++) {
         uint64_t inputs = SEEDS * INPUTS_PER_SEED / FUZZ_DECODERS;
 
-        g_test_message("decoder %u took %" G_GUINT64_FORMAT, i,
-                       fuzz_taken[i]);
+        g_test_message("decoder %u took %" G_GUINT64_FORMAT, i, fuzz_taken[i]);
         g_assert_cmpuint(fuzz_taken[i], >, inputs / 5);
         g_assert_cmpuint(fuzz_taken[i], <,
                          i == FUZZ_TEXT ? UINT64_MAX : inputs * 3 / 4);

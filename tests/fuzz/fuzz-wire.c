@@ -67,8 +67,7 @@ static bool frame(const uint8_t *data, size_t size)
     g_assert(f.records <= SHMIG_MAX_RECORDS);
     g_assert(f.flags == 0 ||
              (f.type == SHMIG_FRAME_STREAM && f.flags == SHMIG_FRAME_EOF) ||
-             ((f.type == SHMIG_FRAME_DRAIN ||
-               f.type == SHMIG_FRAME_DRAINED) &&
+             ((f.type == SHMIG_FRAME_DRAIN || f.type == SHMIG_FRAME_DRAINED) &&
               f.flags == SHMIG_FRAME_FINAL));
     return true;
 }
@@ -114,9 +113,8 @@ static bool records(const uint8_t *data, size_t size)
         shmig_record_encode(&list[i], again);
         g_assert(memcmp(in, again, sizeof(again)) == 0);
     }
-    if (shmig_records_check(list, n, payload, regions,
-                            G_N_ELEMENTS(regions), channel, channels,
-                            &why) < 0) {
+    if (shmig_records_check(list, n, payload, regions, G_N_ELEMENTS(regions),
+                            channel, channels, &why) < 0) {
         g_assert(why);
         return false;
     }
@@ -181,9 +179,8 @@ static bool text(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool (*const decoders[FUZZ_DECODERS])(const uint8_t *, size_t) = {
-        [FUZZ_HELLO] = hello,     [FUZZ_FRAME] = frame,
-        [FUZZ_RECORDS] = records, [FUZZ_OFFER] = offer,
-        [FUZZ_ANSWER] = answer,   [FUZZ_TEXT] = text,
+        [FUZZ_HELLO] = hello, [FUZZ_FRAME] = frame,   [FUZZ_RECORDS] = records,
+        [FUZZ_OFFER] = offer, [FUZZ_ANSWER] = answer, [FUZZ_TEXT] = text,
     };
     unsigned which;
 

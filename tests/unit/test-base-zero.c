@@ -63,10 +63,10 @@ static void test_prefix_stops_at_change(void)
     g_assert_cmpuint(shmig_zero_prefix(buf, 8 * GRANULE, GRANULE), ==,
                      3 * GRANULE);
     g_assert_cmpuint(shmig_data_prefix(buf, 8 * GRANULE, GRANULE), ==, 0);
-    g_assert_cmpuint(shmig_data_prefix(buf + 3 * GRANULE, 5 * GRANULE,
-                                       GRANULE), ==, 2 * GRANULE);
-    g_assert_cmpuint(shmig_zero_prefix(buf + 5 * GRANULE, 3 * GRANULE,
-                                       GRANULE), ==, 3 * GRANULE);
+    g_assert_cmpuint(shmig_data_prefix(buf + 3 * GRANULE, 5 * GRANULE, GRANULE),
+                     ==, 2 * GRANULE);
+    g_assert_cmpuint(shmig_zero_prefix(buf + 5 * GRANULE, 3 * GRANULE, GRANULE),
+                     ==, 3 * GRANULE);
 }
 
 static void test_prefix_takes_short_end(void)

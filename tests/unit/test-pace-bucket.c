@@ -29,8 +29,7 @@ static void test_line(void)
     /* 100 ms taken, 50 ms of them burst. */
     g_assert_cmpint(shmig_bucket_take(&b, S, 100000), ==, 50 * MS);
     g_assert_cmpint(shmig_bucket_take(&b, S, 1), ==, 150 * MS);
-    g_assert_cmpint(shmig_bucket_take(&b, S + 20 * MS, 0), ==,
-                    130 * MS + 1000);
+    g_assert_cmpint(shmig_bucket_take(&b, S + 20 * MS, 0), ==, 130 * MS + 1000);
     shmig_bucket_clear(&b);
 }
 
@@ -40,7 +39,9 @@ static void test_burst_limit(void)
         uint64_t first;
         int64_t wait_ns;
     } cases[] = {
-        { 49999, 0 }, { 50000, 0 }, { 50001, 1000 },
+        { 49999, 0 },
+        { 50000, 0 },
+        { 50001, 1000 },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -102,8 +103,7 @@ static void test_new_rate_counts_for_who_waits(void)
     g_assert_cmpint(shmig_bucket_left(&b, 2 * S, second), ==, 999999 * S);
     shmig_bucket_set_rate(&b, RATE);
     /* One byte of the million had its time, 50,000 are burst. */
-    g_assert_cmpint(shmig_bucket_left(&b, 2 * S, second), ==,
-                    949999 * 1000);
+    g_assert_cmpint(shmig_bucket_left(&b, 2 * S, second), ==, 949999 * 1000);
     shmig_bucket_set_rate(&b, 0);
     g_assert_cmpint(shmig_bucket_left(&b, 2 * S, second), ==, 0);
     shmig_bucket_clear(&b);

@@ -88,8 +88,7 @@ static void test_bytes(void)
     g_assert_cmpuint(shmig_rate_bytes(MS, 1000000), ==, 1000);
     g_assert_cmpuint(shmig_rate_bytes(MS - 1, 1000000), ==, 999);
     g_assert_cmpuint(shmig_rate_bytes(0, UINT64_MAX), ==, 0);
-    g_assert_cmpuint(shmig_rate_bytes(UINT64_MAX, UINT64_MAX), ==,
-                     UINT64_MAX);
+    g_assert_cmpuint(shmig_rate_bytes(UINT64_MAX, UINT64_MAX), ==, UINT64_MAX);
 }
 
 static void test_eta(void)

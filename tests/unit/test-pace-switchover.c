@@ -203,7 +203,6 @@ int main(int argc, char **argv)
     g_test_add_func("/pace/switchover/no-downtime-allowed",
                     test_no_downtime_allowed);
     g_test_add_func("/pace/switchover/rate-not-known", test_rate_not_known);
-    g_test_add_func("/pace/switchover/sums-do-not-wrap",
-                    test_sums_do_not_wrap);
+    g_test_add_func("/pace/switchover/sums-do-not-wrap", test_sums_do_not_wrap);
     return g_test_run();
 }

@@ -76,8 +76,7 @@ static void test_long_sentence_is_cut(void)
 
 static void test_peers_text_is_cleaned(void)
 {
-    static const uint8_t body[] = { 1, 0, 0, 0, 5, 0,
-                                    'a', 0x1b, 0, 0xff, 'b' };
+    static const uint8_t body[] = { 1, 0, 0, 0, 5, 0, 'a', 0x1b, 0, 0xff, 'b' };
     g_autoptr(GPtrArray) out = shmig_answer_decode(body, sizeof(body), NULL);
 
     g_assert_nonnull(out);
@@ -134,8 +133,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/wire/answer/bytes", test_bytes);
-    g_test_add_func("/wire/answer/number-of-problems",
-                    test_number_of_problems);
+    g_test_add_func("/wire/answer/number-of-problems", test_number_of_problems);
     g_test_add_func("/wire/answer/long-sentence-is-cut",
                     test_long_sentence_is_cut);
     g_test_add_func("/wire/answer/peers-text-is-cleaned",

@@ -17,8 +17,8 @@ static const ShmigFrame sample = {
 };
 
 static const uint8_t sample_bytes[SHMIG_FRAME_BYTES] = {
-    'S', 'H', 'M', 'F', 4, 0, 0, 0, 0xf4, 0xf3, 0xf2, 0xf1, 2, 1, 0, 0,
-    0x30, 0x18, 0, 0, 0x0c, 0x0b, 0x0a, 0,
+    'S', 'H', 'M', 'F', 4,    0,    0, 0, 0xf4, 0xf3, 0xf2, 0xf1,
+    2,   1,   0,   0,   0x30, 0x18, 0, 0, 0x0c, 0x0b, 0x0a, 0,
 };
 
 static bool taken(const ShmigFrame *frame)
@@ -67,7 +67,8 @@ static const struct Limits {
 
 static ShmigFrame smallest(const struct Limits *l)
 {
-    return (ShmigFrame) { .type = l->type, .body = l->body_min,
+    return (ShmigFrame) { .type = l->type,
+                          .body = l->body_min,
                           .value = l->value_min };
 }
 
@@ -123,8 +124,8 @@ static void test_reserved_bits(void)
         bytes[bit / 8] ^= 1u << (bit % 8);
         memset(&out, 0x5a, sizeof(out));
         before = out;
-        g_assert_cmpint(shmig_frame_decode(bytes, sample.sequence, &out,
-                                           &why), ==, -EPROTO);
+        g_assert_cmpint(shmig_frame_decode(bytes, sample.sequence, &out, &why),
+                        ==, -EPROTO);
         g_assert_cmpmem(&out, sizeof(out), &before, sizeof(before));
     }
 }

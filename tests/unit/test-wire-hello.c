@@ -17,8 +17,9 @@ static const ShmigHello sample = {
 };
 
 static const uint8_t sample_bytes[SHMIG_HELLO_BYTES] = {
-    0x89, 'S', 'H', 'M', 'I', 'G', '\r', '\n', 0x02, 0x01, 0x04, 0x03,
-    1, 0, 5, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5,
+    0x89, 'S',  'H',  'M',  'I',  'G',  '\r', '\n', 0x02, 0x01,
+    0x04, 0x03, 1,    0,    5,    0,    6,    0,    0,    0,
+    0,    0,    0,    0,    0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5,
     0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf,
 };
 
@@ -66,9 +67,9 @@ static void test_channel_limits(void)
         uint16_t channel, channels;
         bool ok;
     } cases[] = {
-        { 0, 0, false },   { 0, 1, true },      { 1, 1, false },
-        { 62, 64, true },  { 63, 64, true },    { 64, 64, false },
-        { 62, 63, true },  { 0, 65, false },    { 0, UINT16_MAX, false },
+        { 0, 0, false },           { 0, 1, true },   { 1, 1, false },
+        { 62, 64, true },          { 63, 64, true }, { 64, 64, false },
+        { 62, 63, true },          { 0, 65, false }, { 0, UINT16_MAX, false },
         { UINT16_MAX, 64, false },
     };
 
@@ -87,8 +88,12 @@ static void test_version_range(void)
         uint16_t min, max;
         bool ok;
     } cases[] = {
-        { 0, 0, false }, { 0, 1, false }, { 1, 0, false }, { 1, 1, true },
-        { 2, 1, false }, { 1, UINT16_MAX, true },
+        { 0, 0, false },
+        { 0, 1, false },
+        { 1, 0, false },
+        { 1, 1, true },
+        { 2, 1, false },
+        { 1, UINT16_MAX, true },
         { UINT16_MAX, UINT16_MAX, true },
     };
 
@@ -140,10 +145,14 @@ static void test_version_choice(void)
     static const struct {
         uint16_t our_min, our_max, their_min, their_max, version;
     } cases[] = {
-        { 1, 1, 1, 1, 1 }, { 1, 3, 2, 5, 3 }, { 2, 5, 1, 3, 3 },
-        { 1, 2, 3, 4, 0 }, { 3, 4, 1, 2, 0 }, { 1, 9, 4, 5, 5 },
-        { 1, 2, 2, 9, 2 }, { 1, UINT16_MAX, UINT16_MAX, UINT16_MAX,
-                             UINT16_MAX },
+        { 1, 1, 1, 1, 1 },
+        { 1, 3, 2, 5, 3 },
+        { 2, 5, 1, 3, 3 },
+        { 1, 2, 3, 4, 0 },
+        { 3, 4, 1, 2, 0 },
+        { 1, 9, 4, 5, 5 },
+        { 1, 2, 2, 9, 2 },
+        { 1, UINT16_MAX, UINT16_MAX, UINT16_MAX, UINT16_MAX },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -24,8 +24,8 @@ static const ShmigRegionInfo regions[N_REGIONS] = {
 static int check(const ShmigRecord *records, uint32_t n, uint32_t payload,
                  unsigned channel, const char **why)
 {
-    return shmig_records_check(records, n, payload, regions, N_REGIONS,
-                               channel, CHANNELS, why);
+    return shmig_records_check(records, n, payload, regions, N_REGIONS, channel,
+                               CHANNELS, why);
 }
 
 /* Whether a frame of this one record, with the payload it needs, is taken
@@ -46,9 +46,8 @@ static void test_bytes(void)
                            0x2122232425262728 };
     uint8_t bytes[SHMIG_RECORD_BYTES];
     static const uint8_t expected[SHMIG_RECORD_BYTES] = {
-        4, 3, 2, 1, 2, 0, 0, 0,
-        0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,
-        0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21,
+        4,    3,    2,    1,    2,    0,    0,    0,    0x18, 0x17, 0x16, 0x15,
+        0x14, 0x13, 0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21,
     };
     ShmigRecord out;
     const char *why = NULL;
@@ -146,8 +145,8 @@ static void test_no_regions(void)
     ShmigRecord record = { 0, ZERO, 0, 4096 };
     const char *why = NULL;
 
-    g_assert_cmpint(shmig_records_check(&record, 1, 0, NULL, 0, 0, 1, &why),
-                    ==, -EPROTO);
+    g_assert_cmpint(shmig_records_check(&record, 1, 0, NULL, 0, 0, 1, &why), ==,
+                    -EPROTO);
 }
 
 /* Stripe 8, the last one of region 0, is on channel 2. */
@@ -160,8 +159,7 @@ static void test_end_of_region(void)
     g_assert_false(taken(2, (ShmigRecord) { RAM, DATA, end - 4096, 8192 }));
     g_assert_false(taken(2, (ShmigRecord) { RAM, ZERO, end - 4096, 8192 }));
     for (unsigned channel = 0; channel < CHANNELS; channel++) {
-        g_assert_false(taken(channel,
-                             (ShmigRecord) { RAM, ZERO, end, 4096 }));
+        g_assert_false(taken(channel, (ShmigRecord) { RAM, ZERO, end, 4096 }));
     }
 }
 
@@ -234,8 +232,8 @@ static void test_data_within_one_stripe(void)
     g_assert_true(taken(0, one));
     g_assert_false(taken(0, two));
     /* Even with one channel, which all stripes belong to. */
-    g_assert_cmpint(shmig_records_check(&two, 1, 8192, &region, 1, 0, 1,
-                                        &why), ==, -EPROTO);
+    g_assert_cmpint(shmig_records_check(&two, 1, 8192, &region, 1, 0, 1, &why),
+                    ==, -EPROTO);
 }
 
 static void test_stripe_on_its_channel(void)
@@ -250,7 +248,7 @@ static void test_stripe_on_its_channel(void)
             for (unsigned channel = 0; channel < CHANNELS; channel++) {
                 g_assert_cmpint(taken(channel, record), ==,
                                 shmig_stripe_channel(id, s, CHANNELS) ==
-                                channel);
+                                    channel);
             }
         }
     }
@@ -262,16 +260,14 @@ static void test_zero_spans_stripes(void)
     g_assert_true(taken(0, (ShmigRecord) { RAM, ZERO, 0, STRIPE }));
     g_assert_false(taken(0, (ShmigRecord) { RAM, ZERO, 0, STRIPE + 4096 }));
     g_assert_false(taken(0, (ShmigRecord) { RAM, ZERO, 0, 3 * STRIPE }));
-    g_assert_true(taken(0, (ShmigRecord) { RAM, ZERO, 0,
-                                           3 * STRIPE + 4096 }));
+    g_assert_true(taken(0, (ShmigRecord) { RAM, ZERO, 0, 3 * STRIPE + 4096 }));
     g_assert_true(taken(0, (ShmigRecord) { RAM, ZERO, 0, 7 * STRIPE }));
     g_assert_false(taken(0, (ShmigRecord) { RAM, ZERO, 0, 9 * STRIPE }));
-    g_assert_false(taken(0, (ShmigRecord) { RAM, ZERO, STRIPE - 4096,
-                                            8192 }));
-    g_assert_true(taken(2, (ShmigRecord) { RAM, ZERO, 2 * STRIPE,
-                                           7 * STRIPE }));
-    g_assert_false(taken(1, (ShmigRecord) { RAM, ZERO, 2 * STRIPE,
-                                            6 * STRIPE }));
+    g_assert_false(taken(0, (ShmigRecord) { RAM, ZERO, STRIPE - 4096, 8192 }));
+    g_assert_true(
+        taken(2, (ShmigRecord) { RAM, ZERO, 2 * STRIPE, 7 * STRIPE }));
+    g_assert_false(
+        taken(1, (ShmigRecord) { RAM, ZERO, 2 * STRIPE, 6 * STRIPE }));
 }
 
 /* A region id near the top must not wrap the sum in 32 bits. */
@@ -287,8 +283,8 @@ static void test_channel_of_high_region(void)
     for (unsigned channel = 0; channel < 7; channel++) {
         uint64_t stripe = UINT64_MAX / STRIPE - 1;
         ShmigRecord record = { n - 1, DATA, stripe * STRIPE, 512 };
-        int ret = shmig_records_check(&record, 1, 512, many, n, channel, 7,
-                                      &why);
+        int ret =
+            shmig_records_check(&record, 1, 512, many, n, channel, 7, &why);
 
         g_assert_cmpint(ret == 0, ==, (n - 1 + stripe) % 7 == channel);
     }
@@ -339,9 +335,11 @@ static void test_number_of_records(void)
     g_assert_cmpint(check(records, 0, 0, 0, &why), ==, -EPROTO);
     g_assert_cmpint(check(records, 1, 512, 0, &why), ==, 0);
     g_assert_cmpint(check(records, SHMIG_MAX_RECORDS - 1,
-                          (SHMIG_MAX_RECORDS - 1) * 512, 0, &why), ==, 0);
-    g_assert_cmpint(check(records, SHMIG_MAX_RECORDS,
-                          SHMIG_MAX_RECORDS * 512, 0, &why), ==, 0);
+                          (SHMIG_MAX_RECORDS - 1) * 512, 0, &why),
+                    ==, 0);
+    g_assert_cmpint(
+        check(records, SHMIG_MAX_RECORDS, SHMIG_MAX_RECORDS * 512, 0, &why), ==,
+        0);
     g_assert_cmpint(check(records, SHMIG_MAX_RECORDS + 1,
                           (SHMIG_MAX_RECORDS + 1) * 512, 0, &why),
                     ==, -EPROTO);
@@ -381,16 +379,13 @@ int main(int argc, char **argv)
                     test_data_within_one_stripe);
     g_test_add_func("/wire/record/stripe-on-its-channel",
                     test_stripe_on_its_channel);
-    g_test_add_func("/wire/record/zero-spans-stripes",
-                    test_zero_spans_stripes);
+    g_test_add_func("/wire/record/zero-spans-stripes", test_zero_spans_stripes);
     g_test_add_func("/wire/record/channel-of-high-region",
                     test_channel_of_high_region);
     g_test_add_func("/wire/record/ram-and-disk-do-not-mix",
                     test_ram_and_disk_do_not_mix);
     g_test_add_func("/wire/record/lengths-add-up", test_lengths_add_up);
-    g_test_add_func("/wire/record/number-of-records",
-                    test_number_of_records);
-    g_test_add_func("/wire/record/one-bad-among-many",
-                    test_one_bad_among_many);
+    g_test_add_func("/wire/record/number-of-records", test_number_of_records);
+    g_test_add_func("/wire/record/one-bad-among-many", test_one_bad_among_many);
     return g_test_run();
 }

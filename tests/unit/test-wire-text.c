@@ -29,7 +29,9 @@ static void test_controls_are_replaced(void)
 /* U+202E would show what follows from right to left. */
 static void test_direction_is_replaced(void)
 {
-    assert_clean("a\xe2\x80\xae" "b", 5, "a?b");
+    assert_clean("a\xe2\x80\xae"
+                 "b",
+                 5, "a?b");
 }
 
 static void test_not_utf8(void)
