@@ -118,6 +118,9 @@ static GByteArray *valid_offer(GRand *rand)
         shmig_offer_add_ram(offer, name, 4096 << i, 1 << 20, 4096);
         shmig_offer_add_disk(offer, name, "raw", i ? "host:1:2" : "", 512);
     }
+    if (g_rand_boolean(rand)) {
+        shmig_offer_leave_out(offer, "left-out");
+    }
     body = shmig_offer_encode(offer, NULL);
     return g_byte_array_append(begin(FUZZ_OFFER), g_bytes_get_data(body, NULL),
                                g_bytes_get_size(body));

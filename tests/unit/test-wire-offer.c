@@ -64,11 +64,10 @@ static void test_bytes(void)
     g_autoptr(GBytes) body = NULL;
     g_autoptr(GError) err = NULL;
     static const uint8_t expected[] = {
-        2,   0,    0,    0, 2, 0, 'p', 'c', 1, 0,    0, 0,   1, 0, 'r',
-        0,   0x10, 0,    0, 0, 0, 0,   0,   0, 0x20, 0, 0,   0, 0, 0,
-        0,   0,    0x10, 0, 0, 1, 0,   0,   0, 1,    0, 'd', 3, 0, 'r',
-        'a', 'w',  0,    0, 0, 2, 0,   0,   0, 0,    0, 0,   1, 0, 0,
-        0,   1,    0,    'e',
+        2,    0, 0, 0, 2, 0, 'p', 'c', 1,    0,   0, 0, 1,   0,   'r', 0,
+        0x10, 0, 0, 0, 0, 0, 0,   0,   0x20, 0,   0, 0, 0,   0,   0,   0,
+        0x10, 0, 0, 1, 0, 0, 0,   1,   0,    'd', 3, 0, 'r', 'a', 'w', 0,
+        0,    0, 2, 0, 0, 0, 0,   0,   0,    1,   0, 0, 0,   1,   0,   'e',
     };
 
     shmig_offer_add_ram(offer, "r", 4096, 8192, 4096);
@@ -188,6 +187,8 @@ static void test_most_and_longest(void)
         g_autofree char *unique = g_strdup_printf("%04u%s", i, name + 4);
 
         shmig_offer_add_disk(offer, unique, name, identity, INT64_MAX);
+        unique[4] = 'o';
+        shmig_offer_leave_out(offer, unique);
     }
     assert_taken(offer);
     shmig_offer_add_disk(offer, "more", "raw", "", 512);
@@ -195,6 +196,9 @@ static void test_most_and_longest(void)
     g_ptr_array_set_size(offer->disks, 1);
     shmig_offer_add_ram(offer, "more", 4096, 4096, 4096);
     assert_refused(offer, "1025 RAM blocks");
+    g_ptr_array_set_size(offer->ram, 1);
+    shmig_offer_leave_out(offer, "more");
+    assert_refused(offer, "257 left-out disks");
 }
 
 /* A count the body has no bytes for is not believed. */
@@ -205,12 +209,16 @@ static void test_counts_from_wire(void)
     for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
         uint8_t ram[] = { 1, 0, 0, 0, 1, 0, 'p', 0, 0, 0, 0, 0, 0, 0, 0 };
         uint8_t disks[] = { 1, 0, 0, 0, 1, 0, 'p', 0, 0, 0, 0, 0, 0, 0, 0 };
+        uint8_t left_out[] = { 1, 0, 0, 0, 1, 0, 'p', 0, 0, 0,
+                               0, 0, 0, 0, 0, 0, 0,   0, 0 };
         uint32_t le = GUINT32_TO_LE(counts[i]);
 
         memcpy(ram + 7, &le, sizeof(le));
         assert_malformed(ram, sizeof(ram));
         memcpy(disks + 11, &le, sizeof(le));
         assert_malformed(disks, sizeof(disks));
+        memcpy(left_out + 15, &le, sizeof(le));
+        assert_malformed(left_out, sizeof(left_out));
     }
 }
 
@@ -263,12 +271,15 @@ static void test_bad_names(void)
         g_autoptr(ShmigOffer) machine = shmig_offer_new(names[i], 1);
         g_autoptr(ShmigOffer) ram = shmig_offer_new("pc", 1);
         g_autoptr(ShmigOffer) disk = shmig_offer_new("pc", 1);
+        g_autoptr(ShmigOffer) left_out = shmig_offer_new("pc", 1);
 
         shmig_offer_add_ram(ram, names[i], 4096, 4096, 4096);
         shmig_offer_add_disk(disk, names[i], "raw", "", 512);
         assert_refused(machine, "machine type");
         assert_refused(ram, "RAM block 0");
         assert_refused(disk, "disk 0");
+        shmig_offer_leave_out(left_out, names[i]);
+        assert_refused(left_out, "left-out disk 0");
     }
 }
 
