@@ -241,7 +241,8 @@ static void test_dest_full(void)
     fake_disk_fail(d.dest, SHMIG_DISK_WRITE, 2, ENOSPC);
     g_assert_true(pair_start(d.pair, &error));
     pair_start_ram(d.pair);
-    g_assert_false(shmig_source_finish(d.pair->source, &error));
+    g_assert_cmpint(pair_switch_over(d.pair, &error), ==,
+                    SHMIG_COMMIT_NOT_SENT);
     g_assert_nonnull(strstr(error->message, "disk \"vda\": writing the dest"));
     g_assert_nonnull(strstr(error->message, "No space"));
     disks_free(&d);
