@@ -86,6 +86,15 @@ qemu_configure() {
     printf '%s\n' "$configure_words" >"$qemu_build/.options"
 }
 
+# A QEMU that runs where it was built looks below qemu-bundle for what an
+# installed one has in /; the host's firmware is put there.
+qemu_firmware() {
+    for dir in /usr/share/seabios /usr/share/qemu /usr/lib/ipxe/qemu; do
+        mkdir -p "$qemu_build/qemu-bundle${dir%/*}"
+        ln -sfn "$dir" "$qemu_build/qemu-bundle$dir"
+    done
+}
+
 # Builds the core library first: QEMU links it.
 qemu_build() {
     # shellcheck disable=SC2086 # a list of words
@@ -100,4 +109,5 @@ qemu_build() {
     # shellcheck disable=SC2086 # a list of words
     said_for "building QEMU" \
         quietly "$logs/qemu-build.log" ninja -C "$qemu_build" $qemu_targets
+    qemu_firmware
 }
