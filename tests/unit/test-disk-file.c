@@ -13,10 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shmig/disk/disk.h"
-
-#define KIB 1024ull
-#define MIB (1024 * KIB)
+#include "raw-image.h"
 
 typedef struct Place {
     const char *name;
@@ -30,37 +27,8 @@ static const Place places[] = {
     { "tmpfs", "/dev/shm", 0 },
 };
 
-typedef struct Image {
-    ShmigRing *ring;
-    ShmigDisk *disk;
-    int fd; /* the test's own, cached */
-} Image;
-
-typedef struct Request {
-    ShmigDiskReq req;
-    unsigned done_count;
-    int res;
-} Request;
-
-static void request_done(ShmigOp *op, int res)
-{
-    Request *request = (Request *)op;
-
-    request->done_count++;
-    request->res = res;
-}
-
-static ShmigRing *new_ring(void)
-{
-    g_autoptr(GError) err = NULL;
-    ShmigRing *ring = shmig_ring_new(16, &err);
-
-    g_assert_no_error(err);
-    return ring;
-}
-
 /* False, with the test skipped, if the place does not exist here. */
-static bool image_open(Image *image, const Place *place, uint64_t file_bytes,
+static bool image_open(RawImage *image, const Place *place, uint64_t file_bytes,
                        uint64_t size_bytes)
 {
     g_autofree char *path = g_build_filename(
@@ -80,116 +48,11 @@ static bool image_open(Image *image, const Place *place, uint64_t file_bytes,
         return false;
     }
     g_assert_cmpint(ftruncate(image->fd, file_bytes), ==, 0);
-    image->ring = new_ring();
-    image->disk = shmig_disk_file_new(fd, size_bytes);
+    raw_image_init(image, image->fd, fd, size_bytes);
     return true;
 }
 
-static void image_close(Image *image)
-{
-    shmig_disk_free(image->disk);
-    shmig_ring_free(image->ring);
-    close(image->fd);
-}
-
-static void image_start(Image *image, Request *request, ShmigDiskCmd cmd,
-                        uint64_t offset, uint64_t length, void *buf)
-{
-    request->req.op.done = request_done;
-    request->req.cmd = cmd;
-    request->req.offset = offset;
-    request->req.length = length;
-    request->req.buf = buf;
-    request->done_count = 0;
-    shmig_disk_submit(image->disk, image->ring, &request->req);
-    g_assert_cmpuint(request->done_count, ==, 0);
-}
-
-static int image_wait(Image *image, Request *request)
-{
-    while (!request->done_count) {
-        g_assert_cmpint(shmig_ring_run(image->ring, -1), ==, 0);
-    }
-    g_assert_cmpuint(request->done_count, ==, 1);
-    g_assert_cmpuint(shmig_ring_in_flight(image->ring), ==, 0);
-    return request->res;
-}
-
-static int image_do(Image *image, ShmigDiskCmd cmd, uint64_t offset,
-                    uint64_t length, void *buf)
-{
-    Request request = { 0 };
-
-    image_start(image, &request, cmd, offset, length, buf);
-    return image_wait(image, &request);
-}
-
-static void check_status(Image *image, uint64_t offset, uint64_t length,
-                         bool zero, uint64_t bytes)
-{
-    Request request = { 0 };
-
-    image_start(image, &request, SHMIG_DISK_STATUS, offset, length, NULL);
-    g_assert_cmpint(image_wait(image, &request), ==, 0);
-    g_assert_cmpint(request.req.extent_zero, ==, zero);
-    g_assert_cmpuint(request.req.extent_bytes, ==, bytes);
-}
-
-static uint8_t *new_buffer(uint64_t bytes)
-{
-    void *buf = NULL;
-
-    g_assert_cmpint(posix_memalign(&buf, 4096, bytes), ==, 0);
-    memset(buf, 0xee, bytes);
-    return buf;
-}
-
-/* Different in every 8 bytes, so that nothing can be in the wrong place. */
-static void fill(uint8_t *buf, uint64_t offset, uint64_t length)
-{
-    for (uint64_t i = 0; i < length; i += 8) {
-        uint64_t value = (offset + i) * 0x9e3779b97f4a7c15 + 1;
-
-        memcpy(buf + i, &value, 8);
-    }
-}
-
-static void write_pattern(Image *image, uint64_t offset, uint64_t length)
-{
-    uint8_t *buf = new_buffer(length);
-
-    fill(buf, offset, length);
-    g_assert_cmpint(pwrite(image->fd, buf, length, offset), ==, length);
-    g_assert_cmpint(fsync(image->fd), ==, 0);
-    free(buf);
-}
-
-static void check_bytes(const uint8_t *buf, uint64_t offset, uint64_t length,
-                        bool zero)
-{
-    uint8_t *want = new_buffer(length);
-
-    if (zero) {
-        memset(want, 0, length);
-    } else {
-        fill(want, offset, length);
-    }
-    g_assert_cmpmem(buf, length, want, length);
-    free(want);
-}
-
-/* The file holds the pattern, or zeroes, in that range. */
-static void check_file(Image *image, uint64_t offset, uint64_t length,
-                       bool zero)
-{
-    uint8_t *buf = new_buffer(length);
-
-    g_assert_cmpint(pread(image->fd, buf, length, offset), ==, length);
-    check_bytes(buf, offset, length, zero);
-    free(buf);
-}
-
-static uint64_t allocated_bytes(const Image *image)
+static uint64_t allocated_bytes(const RawImage *image)
 {
     struct stat st;
 
@@ -197,7 +60,7 @@ static uint64_t allocated_bytes(const Image *image)
     return st.st_blocks * 512ull;
 }
 
-static uint64_t file_bytes(const Image *image)
+static uint64_t file_bytes(const RawImage *image)
 {
     struct stat st;
 
@@ -221,70 +84,71 @@ static const struct {
 
 static void test_write_lands_in_its_place(gconstpointer place)
 {
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, SHAPES_DISK, SHAPES_DISK)) {
         return;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        uint8_t *buf = new_buffer(shapes[i].length);
+        uint8_t *buf = raw_image_buffer(shapes[i].length);
 
-        fill(buf, shapes[i].offset, shapes[i].length);
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_WRITE, shapes[i].offset,
-                                 shapes[i].length, buf),
+        raw_image_fill(buf, shapes[i].offset, shapes[i].length);
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE, shapes[i].offset,
+                                     shapes[i].length, buf),
                         ==, 0);
         free(buf);
     }
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_FLUSH, 0, 0, NULL), ==, 0);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_FLUSH, 0, 0, NULL), ==, 0);
     for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        check_file(&image, shapes[i].offset, shapes[i].length, false);
+        raw_image_expect(&image, shapes[i].offset, shapes[i].length, false);
     }
     g_assert_cmpuint(file_bytes(&image), ==, SHAPES_DISK);
-    check_file(&image, 2 * MIB + 1024, 4096, true); /* between two of them */
-    image_close(&image);
+    raw_image_expect(&image, 2 * MIB + 1024, 4096,
+                     true); /* between two of them */
+    raw_image_close(&image);
 }
 
 static void test_read_gets_its_place(gconstpointer place)
 {
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, SHAPES_DISK, SHAPES_DISK)) {
         return;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        write_pattern(&image, shapes[i].offset, shapes[i].length);
+        raw_image_poke(&image, shapes[i].offset, shapes[i].length);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        uint8_t *buf = new_buffer(shapes[i].length + 4096);
+        uint8_t *buf = raw_image_buffer(shapes[i].length + 4096);
 
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_READ, shapes[i].offset,
-                                 shapes[i].length, buf),
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_READ, shapes[i].offset,
+                                     shapes[i].length, buf),
                         ==, 0);
-        check_bytes(buf, shapes[i].offset, shapes[i].length, false);
+        raw_image_check(buf, shapes[i].offset, shapes[i].length, false);
         /* Nothing is written behind the buffer. */
         for (unsigned j = 0; j < 4096; j++) {
             g_assert_cmphex(buf[shapes[i].length + j], ==, 0xee);
         }
         free(buf);
     }
-    image_close(&image);
+    raw_image_close(&image);
 }
 
 static void test_many_at_once(gconstpointer place)
 {
     enum { COUNT = 100 };
-    g_autofree Request *requests = g_new0(Request, COUNT);
-    uint8_t *buf = new_buffer(COUNT * 64 * KIB);
-    Image image;
+    g_autofree RawRequest *requests = g_new0(RawRequest, COUNT);
+    uint8_t *buf = raw_image_buffer(COUNT * 64 * KIB);
+    RawImage image;
 
     if (!image_open(&image, place, COUNT * 64 * KIB, COUNT * 64 * KIB)) {
         free(buf);
         return;
     }
-    fill(buf, 0, COUNT * 64 * KIB);
+    raw_image_fill(buf, 0, COUNT * 64 * KIB);
     for (unsigned i = 0; i < COUNT; i++) {
-        image_start(&image, &requests[i], SHMIG_DISK_WRITE, i * 64 * KIB,
-                    64 * KIB, buf + i * 64 * KIB);
+        raw_image_start(&image, &requests[i], SHMIG_DISK_WRITE, i * 64 * KIB,
+                        64 * KIB, buf + i * 64 * KIB);
     }
     for (unsigned i = 0; i < COUNT; i++) {
         while (!requests[i].done_count) {
@@ -292,21 +156,22 @@ static void test_many_at_once(gconstpointer place)
         }
         g_assert_cmpint(requests[i].res, ==, 0);
     }
-    check_file(&image, 0, COUNT * 64 * KIB, false);
+    raw_image_expect(&image, 0, COUNT * 64 * KIB, false);
     free(buf);
-    image_close(&image);
+    raw_image_close(&image);
 }
 
 static void test_read_of_a_hole_is_zero(gconstpointer place)
 {
-    uint8_t *buf = new_buffer(MIB);
-    Image image;
+    uint8_t *buf = raw_image_buffer(MIB);
+    RawImage image;
 
     if (image_open(&image, place, MIB, MIB)) {
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_READ, 0, MIB, buf), ==, 0);
-        check_bytes(buf, 0, MIB, true);
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_READ, 0, MIB, buf), ==,
+                        0);
+        raw_image_check(buf, 0, MIB, true);
         g_assert_cmpuint(allocated_bytes(&image), ==, 0);
-        image_close(&image);
+        raw_image_close(&image);
     }
     free(buf);
 }
@@ -314,127 +179,146 @@ static void test_read_of_a_hole_is_zero(gconstpointer place)
 /* A raw image may end anywhere; the disk is rounded up to sectors. */
 static void test_read_past_the_end_of_file_is_zero(gconstpointer place)
 {
-    uint8_t *buf = new_buffer(64 * KIB);
-    Image image;
+    uint8_t *buf = raw_image_buffer(64 * KIB);
+    RawImage image;
 
     if (image_open(&image, place, 0, 64 * KIB)) {
-        write_pattern(&image, 0, 9000);
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_READ, 0, 64 * KIB, buf), ==,
-                        0);
-        check_bytes(buf, 0, 9000, false);
-        check_bytes(buf + 9000, 9000, 64 * KIB - 9000, true);
-        memset(buf, 0xee, 4096);
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_READ, 32 * KIB, 4096, buf),
+        raw_image_poke(&image, 0, 9000);
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_READ, 0, 64 * KIB, buf),
                         ==, 0);
-        check_bytes(buf, 0, 4096, true);
-        image_close(&image);
+        raw_image_check(buf, 0, 9000, false);
+        raw_image_check(buf + 9000, 9000, 64 * KIB - 9000, true);
+        memset(buf, 0xee, 4096);
+        g_assert_cmpint(
+            raw_image_do(&image, SHMIG_DISK_READ, 32 * KIB, 4096, buf), ==, 0);
+        raw_image_check(buf, 0, 4096, true);
+        raw_image_close(&image);
     }
     free(buf);
 }
 
 static void test_status_tells_data_from_holes(gconstpointer place)
 {
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, 4 * MIB, 4 * MIB)) {
         return;
     }
-    check_status(&image, 0, 4 * MIB, true, 4 * MIB);
-    write_pattern(&image, MIB, MIB);
-    check_status(&image, 0, 4 * MIB, true, MIB);
-    check_status(&image, 0, 512, true, 512);
-    check_status(&image, MIB - 512, 1024, true, 512);
-    check_status(&image, MIB, 4 * MIB - MIB, false, MIB);
-    check_status(&image, 2 * MIB - 512, MIB, false, 512);
-    check_status(&image, 2 * MIB, 2 * MIB, true, 2 * MIB);
+    raw_image_status(&image, 0, 4 * MIB, true, 4 * MIB);
+    raw_image_poke(&image, MIB, MIB);
+    raw_image_status(&image, 0, 4 * MIB, true, MIB);
+    raw_image_status(&image, 0, 512, true, 512);
+    raw_image_status(&image, MIB - 512, 1024, true, 512);
+    raw_image_status(&image, MIB, 4 * MIB - MIB, false, MIB);
+    raw_image_status(&image, 2 * MIB - 512, MIB, false, 512);
+    raw_image_status(&image, 2 * MIB, 2 * MIB, true, 2 * MIB);
     /* What was a hole is not remembered as one. */
-    write_pattern(&image, 2 * MIB, 64 * KIB);
-    check_status(&image, 2 * MIB, 2 * MIB, false, 64 * KIB);
-    image_close(&image);
+    raw_image_poke(&image, 2 * MIB, 64 * KIB);
+    raw_image_status(&image, 2 * MIB, 2 * MIB, false, 64 * KIB);
+    raw_image_close(&image);
 }
 
 static void test_status_past_the_end_of_file(gconstpointer place)
 {
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, 0, 64 * KIB)) {
         return;
     }
-    write_pattern(&image, 0, 1000);
-    check_status(&image, 1024, 512, true, 512);
-    check_status(&image, 32 * KIB, 32 * KIB, true, 32 * KIB);
-    image_close(&image);
+    raw_image_poke(&image, 0, 1000);
+    raw_image_status(&image, 1024, 512, true, 512);
+    raw_image_status(&image, 32 * KIB, 32 * KIB, true, 32 * KIB);
+    raw_image_close(&image);
 }
 
 static void test_zero_of_a_hole_changes_nothing(gconstpointer place)
 {
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, 4 * MIB, 4 * MIB)) {
         return;
     }
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, 0, 4 * MIB, NULL), ==, 0);
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, 512, 512, NULL), ==, 0);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 0, 4 * MIB, NULL), ==,
+                    0);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 512, 512, NULL), ==,
+                    0);
     g_assert_cmpuint(allocated_bytes(&image), ==, 0);
     g_assert_cmpuint(file_bytes(&image), ==, 4 * MIB);
-    image_close(&image);
+    raw_image_close(&image);
 }
 
 static void test_zero_of_data_gives_the_space_back(gconstpointer place)
 {
     uint64_t before;
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, 8 * MIB, 8 * MIB)) {
         return;
     }
-    write_pattern(&image, 0, MIB);
+    raw_image_poke(&image, 0, MIB);
     before = allocated_bytes(&image);
-    write_pattern(&image, 2 * MIB, MIB);
-    write_pattern(&image, 5 * MIB, MIB);
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, MIB, 7 * MIB, NULL), ==,
-                    0);
+    raw_image_poke(&image, 2 * MIB, MIB);
+    raw_image_poke(&image, 5 * MIB, MIB);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, MIB, 7 * MIB, NULL),
+                    ==, 0);
     g_assert_cmpuint(allocated_bytes(&image), ==, before);
-    check_file(&image, 0, MIB, false);
-    check_file(&image, MIB, 7 * MIB, true);
-    image_close(&image);
+    raw_image_expect(&image, 0, MIB, false);
+    raw_image_expect(&image, MIB, 7 * MIB, true);
+    raw_image_close(&image);
+}
+
+/* Space that was set aside for the image stays its. */
+static void test_zero_leaves_preallocated_space(gconstpointer place)
+{
+    RawImage image;
+
+    if (!image_open(&image, place, 2 * MIB, 2 * MIB)) {
+        return;
+    }
+    g_assert_cmpint(posix_fallocate(image.fd, 0, MIB), ==, 0);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 0, MIB, NULL), ==, 0);
+    g_assert_cmpuint(allocated_bytes(&image), >=, MIB);
+    raw_image_status(&image, 0, 2 * MIB, true, 2 * MIB);
+    raw_image_close(&image);
 }
 
 static void test_zero_keeps_its_neighbours(gconstpointer place)
 {
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, MIB, MIB)) {
         return;
     }
-    write_pattern(&image, 0, MIB);
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, 512, 512, NULL), ==, 0);
+    raw_image_poke(&image, 0, MIB);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 512, 512, NULL), ==,
+                    0);
     g_assert_cmpint(
-        image_do(&image, SHMIG_DISK_ZERO, 8192 - 512, 64 * KIB, NULL), ==, 0);
-    check_file(&image, 0, 512, false);
-    check_file(&image, 512, 512, true);
-    check_file(&image, 1024, 8192 - 512 - 1024, false);
-    check_file(&image, 8192 - 512, 64 * KIB, true);
-    check_file(&image, 72 * KIB - 512, MIB - 72 * KIB + 512, false);
-    image_close(&image);
+        raw_image_do(&image, SHMIG_DISK_ZERO, 8192 - 512, 64 * KIB, NULL), ==,
+        0);
+    raw_image_expect(&image, 0, 512, false);
+    raw_image_expect(&image, 512, 512, true);
+    raw_image_expect(&image, 1024, 8192 - 512 - 1024, false);
+    raw_image_expect(&image, 8192 - 512, 64 * KIB, true);
+    raw_image_expect(&image, 72 * KIB - 512, MIB - 72 * KIB + 512, false);
+    raw_image_close(&image);
 }
 
 static void test_write_then_zero_then_write(gconstpointer place)
 {
-    uint8_t *buf = new_buffer(4096);
-    Image image;
+    uint8_t *buf = raw_image_buffer(4096);
+    RawImage image;
 
     if (image_open(&image, place, MIB, MIB)) {
-        fill(buf, 8192, 4096);
+        raw_image_fill(buf, 8192, 4096);
         for (unsigned i = 0; i < 3; i++) {
-            g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, 0, MIB, NULL), ==,
-                            0);
-            check_file(&image, 0, MIB, true);
-            g_assert_cmpint(image_do(&image, SHMIG_DISK_WRITE, 8192, 4096, buf),
+            g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 0, MIB, NULL),
                             ==, 0);
-            check_file(&image, 8192, 4096, false);
+            raw_image_expect(&image, 0, MIB, true);
+            g_assert_cmpint(
+                raw_image_do(&image, SHMIG_DISK_WRITE, 8192, 4096, buf), ==, 0);
+            raw_image_expect(&image, 8192, 4096, false);
         }
-        image_close(&image);
+        raw_image_close(&image);
     }
     free(buf);
 }
@@ -442,67 +326,70 @@ static void test_write_then_zero_then_write(gconstpointer place)
 static void test_refuses_ranges_that_do_not_fit(gconstpointer place)
 {
     const uint64_t limit = 64 * KIB;
-    uint8_t *buf = new_buffer(limit);
-    Image image;
+    uint8_t *buf = raw_image_buffer(limit);
+    RawImage image;
 
     if (image_open(&image, place, limit, limit)) {
         g_assert_cmpint(
-            image_do(&image, SHMIG_DISK_WRITE, limit - 512, 512, buf), ==, 0);
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_WRITE, limit, 512, buf), ==,
-                        -EINVAL);
+            raw_image_do(&image, SHMIG_DISK_WRITE, limit - 512, 512, buf), ==,
+            0);
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE, limit, 512, buf),
+                        ==, -EINVAL);
         g_assert_cmpint(
-            image_do(&image, SHMIG_DISK_READ, limit - 512, 1024, buf), ==,
+            raw_image_do(&image, SHMIG_DISK_READ, limit - 512, 1024, buf), ==,
             -EINVAL);
         g_assert_cmpint(
-            image_do(&image, SHMIG_DISK_ZERO, 512, UINT64_MAX - 511, NULL), ==,
-            -EINVAL);
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_STATUS, 0, 0, NULL), ==,
+            raw_image_do(&image, SHMIG_DISK_ZERO, 512, UINT64_MAX - 511, NULL),
+            ==, -EINVAL);
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_STATUS, 0, 0, NULL), ==,
                         -EINVAL);
-        g_assert_cmpint(image_do(&image, SHMIG_DISK_READ, 1, 512, buf), ==,
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_READ, 1, 512, buf), ==,
                         -EINVAL);
         g_assert_cmpuint(file_bytes(&image), ==, limit);
-        image_close(&image);
+        raw_image_close(&image);
     }
     free(buf);
 }
 
 static void check_all_fail(int fd, int err)
 {
-    Image image = { .ring = new_ring() };
-    uint8_t *buf = new_buffer(4096);
+    RawImage image = { .ring = raw_image_ring() };
+    uint8_t *buf = raw_image_buffer(4096);
 
     image.disk = shmig_disk_file_new(fd, MIB);
     image.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_WRITE, 0, 4096, buf), ==, err);
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, 0, 4096, NULL), ==, err);
-    image_close(&image);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE, 0, 4096, buf), ==,
+                    err);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 0, 4096, NULL), ==,
+                    err);
+    raw_image_close(&image);
     free(buf);
 }
 
 static void test_read_only_file_refuses_writes(void)
 {
     g_autofree char *path = NULL;
-    Image image = { 0 };
+    RawImage image = { 0 };
     int fd = g_file_open_tmp("shmig-disk-XXXXXX", &path, NULL);
 
     g_assert_cmpint(fd, >=, 0);
     image.fd = fd;
-    write_pattern(&image, 0, MIB);
+    raw_image_poke(&image, 0, MIB);
     check_all_fail(open(path, O_RDONLY | O_CLOEXEC), -EBADF);
-    check_file(&image, 0, MIB, false);
+    raw_image_expect(&image, 0, MIB, false);
     close(fd);
     unlink(path);
 }
 
 static void test_shrunk_file_takes_zeroes_without_growing(void)
 {
-    Image image;
+    RawImage image;
 
     g_assert_true(image_open(&image, &places[0], 8192, MIB));
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, 4096, MIB - 4096, NULL),
-                    ==, 0);
+    g_assert_cmpint(
+        raw_image_do(&image, SHMIG_DISK_ZERO, 4096, MIB - 4096, NULL), ==, 0);
     g_assert_cmpuint(file_bytes(&image), ==, 8192);
-    image_close(&image);
+    raw_image_close(&image);
 }
 
 typedef struct Writer {
@@ -515,19 +402,19 @@ enum { WRITERS = 4, WRITES = 64 };
 static gpointer writer_thread(gpointer opaque)
 {
     Writer *writer = opaque;
-    Image image = { .ring = new_ring(), .disk = writer->disk };
-    uint8_t *buf = new_buffer(64 * KIB);
+    RawImage image = { .ring = raw_image_ring(), .disk = writer->disk };
+    uint8_t *buf = raw_image_buffer(64 * KIB);
 
     for (unsigned i = writer->index; i < WRITES; i += WRITERS) {
-        Request status = { 0 };
+        RawRequest status = { 0 };
 
-        image_start(&image, &status, SHMIG_DISK_STATUS, i * 64 * KIB, 64 * KIB,
-                    NULL);
-        g_assert_cmpint(image_wait(&image, &status), ==, 0);
-        fill(buf, i * 64 * KIB, 64 * KIB);
+        raw_image_start(&image, &status, SHMIG_DISK_STATUS, i * 64 * KIB,
+                        64 * KIB, NULL);
+        g_assert_cmpint(raw_image_wait(&image, &status), ==, 0);
+        raw_image_fill(buf, i * 64 * KIB, 64 * KIB);
         g_assert_cmpint(
-            image_do(&image, SHMIG_DISK_WRITE, i * 64 * KIB, 64 * KIB, buf), ==,
-            0);
+            raw_image_do(&image, SHMIG_DISK_WRITE, i * 64 * KIB, 64 * KIB, buf),
+            ==, 0);
     }
     shmig_ring_free(image.ring);
     free(buf);
@@ -538,7 +425,7 @@ static void test_several_rings_share_a_disk(gconstpointer place)
 {
     GThread *threads[WRITERS];
     Writer writers[WRITERS];
-    Image image;
+    RawImage image;
 
     if (!image_open(&image, place, WRITES * 64 * KIB, WRITES * 64 * KIB)) {
         return;
@@ -551,8 +438,8 @@ static void test_several_rings_share_a_disk(gconstpointer place)
     for (unsigned i = 0; i < WRITERS; i++) {
         g_thread_join(threads[i]);
     }
-    check_file(&image, 0, WRITES * 64 * KIB, false);
-    image_close(&image);
+    raw_image_expect(&image, 0, WRITES * 64 * KIB, false);
+    raw_image_close(&image);
 }
 
 /*
@@ -580,50 +467,52 @@ static void test_full_file_system_says_enospc(void)
 {
     static const Place place = { "small", "/mnt", 0 };
     uint8_t *buf;
-    Image image;
+    RawImage image;
 
     if (!mounted("tmpfs", "size=1m", "/mnt")) {
         return;
     }
     g_assert_true(image_open(&image, &place, 8 * MIB, 8 * MIB));
-    buf = new_buffer(2 * MIB);
-    fill(buf, 0, 2 * MIB);
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_WRITE, 0, 512 * KIB, buf), ==,
-                    0);
+    buf = raw_image_buffer(2 * MIB);
+    raw_image_fill(buf, 0, 2 * MIB);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE, 0, 512 * KIB, buf),
+                    ==, 0);
     /* The kernel takes a part of it first. */
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_WRITE, 4 * MIB, 2 * MIB, buf),
-                    ==, -ENOSPC);
-    check_file(&image, 0, 512 * KIB, false);
+    g_assert_cmpint(
+        raw_image_do(&image, SHMIG_DISK_WRITE, 4 * MIB, 2 * MIB, buf), ==,
+        -ENOSPC);
+    raw_image_expect(&image, 0, 512 * KIB, false);
     /* There is room again after a hole was punched. */
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_ZERO, 0, 8 * MIB, NULL), ==, 0);
-    g_assert_cmpint(image_do(&image, SHMIG_DISK_WRITE, 0, 512 * KIB, buf), ==,
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 0, 8 * MIB, NULL), ==,
                     0);
-    check_file(&image, 0, 512 * KIB, false);
+    g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE, 0, 512 * KIB, buf),
+                    ==, 0);
+    raw_image_expect(&image, 0, 512 * KIB, false);
     free(buf);
-    image_close(&image);
+    raw_image_close(&image);
 }
 
 /* ramfs knows neither fallocate() nor where its holes are. */
 static void test_zeroes_are_written_where_nothing_else_works(void)
 {
     static const Place place = { "ramfs", "/mnt", 0 };
-    Image image;
+    RawImage image;
 
     if (!mounted("ramfs", NULL, "/mnt")) {
         return;
     }
     g_assert_true(image_open(&image, &place, MIB, MIB));
-    write_pattern(&image, 0, MIB);
-    check_status(&image, 0, MIB, false, MIB);
+    raw_image_poke(&image, 0, MIB);
+    raw_image_status(&image, 0, MIB, false, MIB);
     for (unsigned i = 0; i < 2; i++) {
-        g_assert_cmpint(
-            image_do(&image, SHMIG_DISK_ZERO, 1024 + i * 512, 200 * KIB, NULL),
-            ==, 0);
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_ZERO, 1024 + i * 512,
+                                     200 * KIB, NULL),
+                        ==, 0);
     }
-    check_file(&image, 0, 1024, false);
-    check_file(&image, 1024, 200 * KIB + 512, true);
-    check_file(&image, 201 * KIB + 512, MIB - 201 * KIB - 512, false);
-    image_close(&image);
+    raw_image_expect(&image, 0, 1024, false);
+    raw_image_expect(&image, 1024, 200 * KIB + 512, true);
+    raw_image_expect(&image, 201 * KIB + 512, MIB - 201 * KIB - 512, false);
+    raw_image_close(&image);
 }
 
 typedef struct PlacedTest {
@@ -643,6 +532,7 @@ static const PlacedTest placed_tests[] = {
     { "zero-of-a-hole-changes-nothing", test_zero_of_a_hole_changes_nothing },
     { "zero-of-data-gives-the-space-back",
       test_zero_of_data_gives_the_space_back },
+    { "zero-leaves-preallocated-space", test_zero_leaves_preallocated_space },
     { "zero-keeps-its-neighbours", test_zero_keeps_its_neighbours },
     { "write-then-zero-then-write", test_write_then_zero_then_write },
     { "refuses-ranges-that-do-not-fit", test_refuses_ranges_that_do_not_fit },
