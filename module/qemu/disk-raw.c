@@ -45,9 +45,8 @@ static BlockDriverState *plain_file(BlockDriverState *bs)
     if (length < 0 || length != bdrv_getlength(file)) {
         return NULL;
     }
-    /* Our requests are multiples of sectors, to and from page-aligned
-     * memory; what needs more is the block layer's work. */
-    if (file->bl.request_alignment > BDRV_SECTOR_SIZE ||
+    /* What disk/file.c can align its requests to. */
+    if (file->bl.request_alignment > 4096 ||
         file->bl.min_mem_alignment > 4096) {
         return NULL;
     }
