@@ -14,7 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SHMIG_STRIPE_BYTES (2u << 20)
+#include "shmig/base/stripe.h"
+
 #define SHMIG_RAM_GRANULE_SHIFT 12
 #define SHMIG_DISK_GRANULE_SHIFT 16
 

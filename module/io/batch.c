@@ -2,9 +2,6 @@
 /* A DATA frame under construction. */
 #include "shmig/io/batch.h"
 
-/* Of docs/protocol.md: a record never leaves the stripe it began in. */
-#define STRIPE_BYTES (2u << 20)
-
 void shmig_batch_reset(ShmigBatch *batch)
 {
     batch->n_records = 0;
@@ -17,7 +14,7 @@ static bool continues(const ShmigRecord *last, uint32_t region, uint8_t kind,
 {
     return last->region == region && last->kind == kind &&
            last->offset + last->length == offset &&
-           last->offset / STRIPE_BYTES == offset / STRIPE_BYTES;
+           last->offset / SHMIG_STRIPE_BYTES == offset / SHMIG_STRIPE_BYTES;
 }
 
 static void add_bytes(ShmigBatch *batch, const void *bytes, uint64_t length)

@@ -2,7 +2,7 @@
 /* Blocking exchange with a deadline, used by the handshake only. */
 #include "shmig/io/sync.h"
 #include "shmig/base/error.h"
-#include "shmig/wire/offer.h"
+#include "shmig/wire/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -132,18 +132,6 @@ bool shmig_sync_send_frame(int fd, uint8_t type, uint32_t sequence,
            shmig_sync_write(fd, data, bytes, deadline_us, errp);
 }
 
-char *shmig_sync_sentence(const void *body, size_t bytes)
-{
-    char *text = g_utf8_make_valid(body, MIN(bytes, SHMIG_MAX_TEXT));
-
-    for (char *p = text; *p; p++) {
-        if (g_ascii_iscntrl(*p)) {
-            *p = ' ';
-        }
-    }
-    return text;
-}
-
 GBytes *shmig_sync_recv_frame(int fd, uint8_t type, uint32_t sequence,
                               int64_t deadline_us, GError **errp)
 {
@@ -171,7 +159,7 @@ GBytes *shmig_sync_recv_frame(int fd, uint8_t type, uint32_t sequence,
         return NULL;
     }
     if (frame.type == SHMIG_FRAME_ERROR) {
-        g_autofree char *text = shmig_sync_sentence(body, frame.body);
+        g_autofree char *text = shmig_text_clean(body, frame.body);
 
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_PEER, "%s", text);
         return NULL;

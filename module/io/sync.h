@@ -33,7 +33,4 @@ bool shmig_sync_send_frame(int fd, uint8_t type, uint32_t sequence,
 GBytes *shmig_sync_recv_frame(int fd, uint8_t type, uint32_t sequence,
                               int64_t deadline_us, GError **errp);
 
-/* A peer's sentence as valid, single-line UTF-8; the caller frees it. */
-char *shmig_sync_sentence(const void *body, size_t bytes);
-
 #endif

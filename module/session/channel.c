@@ -9,8 +9,7 @@
 #include "shmig/session/channel.h"
 #include "shmig/base/error.h"
 #include "shmig/base/wait.h"
-#include "shmig/io/sync.h"
-#include "shmig/wire/offer.h"
+#include "shmig/wire/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -61,7 +60,8 @@ static int64_t now_ns(void)
     return g_get_monotonic_time() * 1000;
 }
 
-static void fail(ShmigChannel *channel, int code, const char *text)
+static void fail(ShmigChannel *channel, ShmigErrorCode code,
+                 const char *text)
 {
     channel->ops->failed(channel->opaque,
                          g_error_new_literal(SHMIG_ERROR, code, text));
@@ -94,7 +94,7 @@ static int on_frame(void *opaque, const ShmigFrame *frame,
     case SHMIG_FRAME_CREDIT:
         return stream_frame(channel, frame, body, why);
     case SHMIG_FRAME_ERROR: {
-        g_autofree char *text = shmig_sync_sentence(body, frame->body);
+        g_autofree char *text = shmig_text_clean(body, frame->body);
 
         fail(channel, SHMIG_ERROR_PEER, text);
         return -ESHUTDOWN;
@@ -233,7 +233,7 @@ static char *last_words(ShmigChannel *channel)
         error->code == SHMIG_ERROR_LOST) {
         return NULL;
     }
-    return g_strndup(error->message, SHMIG_MAX_TEXT);
+    return shmig_text_clean(error->message, strlen(error->message));
 }
 
 static void set_state(ShmigChannel *channel, ChannelState state)

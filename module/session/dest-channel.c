@@ -65,6 +65,10 @@ static int on_payload(void *opaque, const char **why)
 static int on_drain(ShmigDestChannel *dc, const ShmigFrame *frame,
                     const char **why)
 {
+    if (!__atomic_load_n(&dc->dest->go, __ATOMIC_ACQUIRE)) {
+        *why = "a drain before GO";
+        return -EPROTO;
+    }
     if (dc->draining || dc->final) {
         *why = "a drain before the last one was answered, or after the final";
         return -EPROTO;
@@ -147,7 +151,17 @@ static void on_failed(void *opaque, GError *error)
 {
     ShmigDestChannel *dc = opaque;
 
-    shmig_dest_fail(dc->dest, error);
+    if (dc->index && dc->final && !dc->draining &&
+        error->code == SHMIG_ERROR_LOST) {
+        /*
+         * It has nothing left to say.  Channel 0 decides what becomes of the
+         * session: a COMMIT may be on it.
+         */
+        g_debug("after its final drain: %s", error->message);
+        g_error_free(error);
+    } else {
+        shmig_dest_fail(dc->dest, error);
+    }
 }
 
 static void resume(void *opaque)

@@ -31,33 +31,61 @@ static void signal_waiters(ShmigSource *src)
     pthread_mutex_unlock(&src->lock);
 }
 
+static void on_go(ShmigSource *src)
+{
+    __atomic_store_n(&src->go, 1, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        shmig_channel_wake(src->channels[i].channel);
+    }
+}
+
+/* What the destination may say now; with the lock held. */
+static bool is_expected(ShmigSourceChannel *sc, const ShmigFrame *frame)
+{
+    ShmigSource *src = sc->src;
+    bool first = sc == &src->channels[0];
+
+    switch (frame->type) {
+    case SHMIG_FRAME_GO:
+        return first && !src->go;
+    case SHMIG_FRAME_DRAINED:
+        return sc->final_given && !sc->final_answered && frame->value == 1 &&
+               (frame->flags & SHMIG_FRAME_FINAL);
+    case SHMIG_FRAME_READY:
+        return first && !src->ready && sc->final_answered;
+    case SHMIG_FRAME_RUNNING:
+        return first && !src->running && src->committed;
+    default:
+        return false;
+    }
+}
+
 static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
 {
     ShmigSourceChannel *sc = opaque;
     ShmigSource *src = sc->src;
-    bool *flag = frame->type == SHMIG_FRAME_READY ? &src->ready
-                                                  : &src->running;
+    bool expected;
 
-    switch (frame->type) {
-    case SHMIG_FRAME_GO:
-        __atomic_store_n(&src->go, 1, __ATOMIC_RELEASE);
-        for (unsigned i = 0; i < src->n_channels; i++) {
-            shmig_channel_wake(src->channels[i].channel);
-        }
-        return 0;
-    case SHMIG_FRAME_DRAINED:
-        return 0;
-    case SHMIG_FRAME_READY:
-    case SHMIG_FRAME_RUNNING:
-        pthread_mutex_lock(&src->lock);
-        *flag = true;
-        pthread_cond_broadcast(&src->cond);
-        pthread_mutex_unlock(&src->lock);
-        return 0;
-    default:
-        *why = "a frame that only a source sends";
+    pthread_mutex_lock(&src->lock);
+    expected = is_expected(sc, frame);
+    if (expected && frame->type == SHMIG_FRAME_DRAINED) {
+        sc->final_answered = true;
+        src->n_drained++;
+    } else if (expected && frame->type == SHMIG_FRAME_READY) {
+        src->ready = true;
+    } else if (expected && frame->type == SHMIG_FRAME_RUNNING) {
+        src->running = true;
+    }
+    pthread_cond_broadcast(&src->cond);
+    pthread_mutex_unlock(&src->lock);
+    if (!expected) {
+        *why = "a frame that a destination does not send, or not now";
         return -EPROTO;
     }
+    if (frame->type == SHMIG_FRAME_GO) {
+        on_go(src);
+    }
+    return 0;
 }
 
 /* The rate that guest writes are held back to if they outrun it. */

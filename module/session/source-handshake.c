@@ -64,9 +64,11 @@ static bool hello(ShmigSource *src, int fd, unsigned channel,
                     SHMIG_VERSION_MAX);
         return false;
     }
-    if (memcmp(theirs.session, src->session, sizeof(src->session))) {
+    if (memcmp(theirs.session, src->session, sizeof(src->session)) ||
+        theirs.channel != channel || theirs.channels != src->n_channels) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_PROTOCOL,
-                    "the destination answered for another session");
+                    "the destination answered for another session or "
+                    "channel");
         return false;
     }
     return true;

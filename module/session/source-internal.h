@@ -32,6 +32,7 @@ typedef struct ShmigSourceChannel {
     uint64_t place; /* in the line for max-bandwidth */
     bool seen_finishing;
     bool final_given; /* DRAIN(FINAL) is queued */
+    bool final_answered;
 
     /* For the lane's rate. */
     int64_t rate_since_ns;
@@ -73,7 +74,8 @@ struct ShmigSource {
     uint64_t wait_below;  /* pending bytes that wait() waits for */
     bool waiting;
     unsigned n_final;     /* channels whose final drain is out */
-    bool ready, running;
+    unsigned n_drained;   /* and answered */
+    bool ready, committed, running;
 };
 
 extern const ShmigChannelOps shmig_source_channel_ops;

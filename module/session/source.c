@@ -302,12 +302,18 @@ ShmigCommit shmig_source_commit(ShmigSource *src,
 
     pthread_mutex_lock(&src->lock);
     wait_flag(src, &src->ready);
+    /* READY may overtake what the other channels say. */
+    while (src->n_drained < src->n_channels &&
+           !shmig_fault_is_set(&src->fault)) {
+        pthread_cond_wait(&src->cond, &src->lock);
+    }
     pthread_mutex_unlock(&src->lock);
     if (!shmig_fault_is_set(&src->fault) && !may_commit(opaque)) {
         shmig_source_abort(src, "the migration was cancelled");
     }
     pthread_mutex_lock(&src->lock);
     if (!shmig_fault_is_set(&src->fault)) {
+        src->committed = true;
         shmig_channel_control(src->channels[0].channel, SHMIG_FRAME_COMMIT, 0,
                               0);
         result = wait_flag(src, &src->running) ? SHMIG_COMMIT_DONE

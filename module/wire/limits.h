@@ -3,6 +3,8 @@
 #ifndef SHMIG_WIRE_LIMITS_H
 #define SHMIG_WIRE_LIMITS_H
 
+#include "shmig/base/stripe.h"
+
 #define SHMIG_VERSION_MIN 1
 #define SHMIG_VERSION_MAX 1
 
@@ -27,9 +29,5 @@
 #define SHMIG_MAX_REGION_BYTES INT64_MAX /* fits every off_t */
 #define SHMIG_MIN_PAGE_BYTES 4096u
 #define SHMIG_MAX_PAGE_BYTES (1u << 31)
-
-/* Word for word as in dirty/region.h, so that who includes both is told by
- * the compiler if they ever differ. */
-#define SHMIG_STRIPE_BYTES (2u << 20)
 
 #endif

@@ -132,7 +132,7 @@ static void guest_write(Disks *d, uint32_t *x)
         break;
     case 2: /* a failed write that left something behind */
         fill(buf, length, *x);
-        fake_disk_poke(d->source, offset, length / 2 / 512 * 512 ?: 512,
+        fake_disk_poke(d->source, offset, MAX(length / 1024 * 512, 512),
                        buf);
         shmig_mirror_written(mirror, offset, length, buf, -EIO);
         break;
