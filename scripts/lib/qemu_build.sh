@@ -19,6 +19,17 @@ qemu_targets="qemu-system-x86_64 qemu-img qemu-io qemu-nbd
     tests/qtest/migration-test tests/qtest/qmp-cmd-test
     tests/qtest/test-hmp"
 
+# The tests of module/qemu, which QEMU's build makes once the series enters
+# their folder.
+qemu_glue_targets() {
+    if grep -q "subdir('shmig')" "$qemu_src/tests/meson.build"; then
+        for file in "$top"/tests/qemu/unit/test-*.c; do
+            name=${file##*/}
+            echo "tests/shmig/shmig-${name%.c}"
+        done
+    fi
+}
+
 # copy_changed FROM TO: makes TO the same as FROM and touches no file that is
 # the same already, so that ninja rebuilds only what changed.
 copy_changed() {
@@ -37,6 +48,7 @@ copy_changed() {
 # Our own files that live in QEMU's tree but not in its series.
 qemu_own_files() {
     copy_changed "$top/module/qemu" "$qemu_src/migration/shmig"
+    copy_changed "$top/tests/qemu/unit" "$qemu_src/tests/shmig"
     devices=$qemu_src/configs/devices/x86_64-softmmu/shmig.mak
     cmp -s "$patch_dir/x86_64-devices.mak" "$devices" ||
         cp "$patch_dir/x86_64-devices.mak" "$devices"
@@ -106,8 +118,8 @@ qemu_build() {
     # cc" in places, and a build by hand then does without, unharmed.
     PATH=/usr/lib/ccache:$PATH
     qemu_configure
-    # shellcheck disable=SC2086 # a list of words
-    said_for "building QEMU" \
-        quietly "$logs/qemu-build.log" ninja -C "$qemu_build" $qemu_targets
+    # shellcheck disable=SC2046,SC2086 # lists of words
+    said_for "building QEMU" quietly "$logs/qemu-build.log" \
+        ninja -C "$qemu_build" $qemu_targets $(qemu_glue_targets)
     qemu_firmware
 }

@@ -57,8 +57,8 @@ qemu_unpack() {
         --exclude='*/roms'
     qemu_adapt "$2"
     qemu_git "$2" init -q -b shmig
-    printf '/migration/shmig/\n/configs/devices/*/shmig.mak\n' \
-        >>"$2/.git/info/exclude"
+    printf '%s\n' /migration/shmig/ /tests/shmig/ \
+        '/configs/devices/*/shmig.mak' >>"$2/.git/info/exclude"
     # The tarball holds files that its own .gitignore names.
     qemu_git "$2" add --all --force
     qemu_git "$2" commit -q -m "${1##*/}"
