@@ -17,12 +17,22 @@ core_configure() {
     printf '%s\n' "$core_setup" >"$build/.setup"
 }
 
+# The library alone, which is all that QEMU takes of it.
+core_library() {
+    # shellcheck disable=SC2086 # a list of words
+    packages_need $core_packages
+    core_configure
+    quietly "$logs/core-library.log" \
+        ninja -C "$build" module/libshmig.a
+    # Unchanged files keep their time stamps: nothing of QEMU is rebuilt.
+    quietly "$logs/core-install.log" meson install -C "$build" \
+        --no-rebuild --only-changed --tags devel
+}
+
+# Everything, tests included.
 core_build() {
     # shellcheck disable=SC2086 # a list of words
     packages_need $core_packages
     core_configure
     quietly "$logs/core-build.log" ninja -C "$build"
-    # Unchanged files keep their time stamps: nothing of QEMU is rebuilt.
-    quietly "$logs/core-install.log" \
-        meson install -C "$build" --no-rebuild --only-changed
 }

@@ -111,7 +111,7 @@ qemu_firmware() {
 qemu_build() {
     # shellcheck disable=SC2086 # a list of words
     packages_need $qemu_packages $run_packages
-    core_build
+    core_library
     qemu_tree
     qemu_own_files
     # ccache by way of the names cc and gcc: QEMU's configure splits "ccache
