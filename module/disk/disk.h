@@ -87,8 +87,9 @@ static inline void shmig_disk_free(ShmigDisk *disk)
 }
 
 /*
- * A raw image or host device through io_uring.  Takes ownership of @fd
- * (opened O_DIRECT or not, as the caller's own use of the file is).
+ * A raw image or host device through io_uring.  Takes ownership of @fd,
+ * opened O_DIRECT or not, as the caller's own use of the file is; large writes
+ * go past the page cache in any case, if the process may reopen the file.
  */
 ShmigDisk *shmig_disk_file_new(int fd, uint64_t size_bytes);
 

@@ -7,32 +7,28 @@
  * is left or an error ends it.  Whatever may wait for the device (reads,
  * writes, fallocate, fdatasync) is the kernel's to do; only lseek(), which
  * has no such form, is called in place.
- *
- * A file opened O_DIRECT may need coarser alignment than the 512 bytes of a
- * request: guests write 512 bytes to images on disks with 4 KiB sectors, and
- * images end in the middle of a sector.  Such requests go through a second,
- * buffered descriptor of the same file.  The kernel keeps the two coherent as
- * long as no two of them touch one block at the same time, and it, not we,
- * then merges neighbours in one block, whichever channels they come from.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <linux/fs.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "shmig/base/container.h"
 #include "shmig/base/range.h"
 #include "shmig/disk/disk.h"
+#include "shmig/disk/file-access.h"
 #include "shmig/disk/file-extent.h"
 
 #define SECTOR 512
 /* What Linux carries in one read or write, rounded to any alignment. */
 #define MAX_CHUNK (1u << 30)
+
+/* How bytes are read and written: ShmigDiskReq.step. */
+typedef enum RwStep {
+    RW_BEST,
+    RW_CACHED, /* the kernel refused O_DIRECT, whatever it said before */
+} RwStep;
 
 /* How zeroes get into a file, best first. */
 typedef enum ZeroStep {
@@ -44,10 +40,7 @@ typedef enum ZeroStep {
 typedef struct DiskFile {
     ShmigDisk disk;
     ShmigFileExtents extents;
-    int fd;
-    int buffered_fd; /* for what O_DIRECT does not take; or -1 */
-    unsigned align;  /* of offsets, lengths and memory on fd */
-    bool block_device;
+    ShmigFileAccess access;
     unsigned zero_step; /* atomic: what lies before it does not work here */
 } DiskFile;
 
@@ -58,14 +51,17 @@ static DiskFile *disk_file(const ShmigDiskReq *req)
     return SHMIG_CONTAINER_OF(req->disk, DiskFile, disk);
 }
 
-static int fd_for(const DiskFile *file, uint64_t offset, uint64_t length,
+/* Where the part [@offset, + @length) of @req is read or written. */
+static int fd_for(const ShmigDiskReq *req, uint64_t offset, uint64_t length,
                   const void *buf)
 {
-    if (file->buffered_fd >= 0 &&
-        (offset | length | (uintptr_t)buf) % file->align) {
-        return file->buffered_fd;
+    const ShmigFileAccess *access = &disk_file(req)->access;
+    bool write = req->cmd != SHMIG_DISK_READ;
+
+    if (req->cmd != SHMIG_DISK_ZERO && req->step == RW_CACHED) {
+        return access->cached_fd;
     }
-    return file->fd;
+    return shmig_file_access_fd(access, write, offset, length, buf);
 }
 
 static void submit_sqe(ShmigDiskReq *req, struct io_uring_sqe *sqe)
@@ -80,8 +76,7 @@ static void submit_read(ShmigDiskReq *req)
     unsigned n = MIN(req->length - req->progress, MAX_CHUNK);
     struct io_uring_sqe *sqe = shmig_ring_sqe(req->ring);
 
-    io_uring_prep_read(sqe, fd_for(disk_file(req), offset, n, buf), buf, n,
-                       offset);
+    io_uring_prep_read(sqe, fd_for(req, offset, n, buf), buf, n, offset);
     submit_sqe(req, sqe);
 }
 
@@ -91,8 +86,7 @@ static void submit_write(ShmigDiskReq *req, const void *buf, uint64_t n)
     struct io_uring_sqe *sqe = shmig_ring_sqe(req->ring);
 
     n = MIN(n, MAX_CHUNK);
-    io_uring_prep_write(sqe, fd_for(disk_file(req), offset, n, buf), buf, n,
-                        offset);
+    io_uring_prep_write(sqe, fd_for(req, offset, n, buf), buf, n, offset);
     submit_sqe(req, sqe);
 }
 
@@ -101,7 +95,8 @@ static void submit_fallocate(ShmigDiskReq *req, int mode, uint64_t n)
     struct io_uring_sqe *sqe = shmig_ring_sqe(req->ring);
 
     req->chunk = n;
-    io_uring_prep_fallocate(sqe, disk_file(req)->fd, mode | FALLOC_FL_KEEP_SIZE,
+    io_uring_prep_fallocate(sqe, disk_file(req)->access.fd,
+                            mode | FALLOC_FL_KEEP_SIZE,
                             req->offset + req->progress, n);
     submit_sqe(req, sqe);
 }
@@ -110,7 +105,7 @@ static void submit_flush(ShmigDiskReq *req)
 {
     struct io_uring_sqe *sqe = shmig_ring_sqe(req->ring);
 
-    io_uring_prep_fsync(sqe, disk_file(req)->fd, IORING_FSYNC_DATASYNC);
+    io_uring_prep_fsync(sqe, disk_file(req)->access.fd, IORING_FSYNC_DATASYNC);
     submit_sqe(req, sqe);
 }
 
@@ -181,10 +176,10 @@ static int end_of_file(ShmigDiskReq *req, bool nothing)
     DiskFile *file = disk_file(req);
     struct stat st;
 
-    if (file->block_device) {
+    if (file->access.block_device) {
         return -EIO;
     }
-    if (fstat(file->fd, &st) < 0) {
+    if (fstat(file->access.fd, &st) < 0) {
         return -errno;
     }
     if ((uint64_t)st.st_size > req->offset + req->progress) {
@@ -219,6 +214,17 @@ static int next_zero_step(ShmigDiskReq *req, int err)
     return 0;
 }
 
+/* A read or write failed with @err: 0 to try another way, or -errno. */
+static int next_rw_step(ShmigDiskReq *req, int err)
+{
+    if (err != -EINVAL || req->step == RW_CACHED ||
+        disk_file(req)->access.cached_fd < 0) {
+        return err;
+    }
+    req->step = RW_CACHED;
+    return 0;
+}
+
 /* Accounts for a result; 0 to go on, or -errno. */
 static int io_result(ShmigDiskReq *req, int res)
 {
@@ -231,7 +237,7 @@ static int io_result(ShmigDiskReq *req, int res)
     switch (req->cmd) {
     case SHMIG_DISK_READ:
         if (res < 0) {
-            return res;
+            return next_rw_step(req, res);
         }
         req->progress += res;
         return res % SECTOR || !res ? end_of_file(req, res == 0) : 0;
@@ -243,10 +249,11 @@ static int io_result(ShmigDiskReq *req, int res)
             req->progress += req->chunk;
             return 0;
         }
-        /* fall through */
+        req->progress += res;
+        return res ? 0 : -EIO;
     case SHMIG_DISK_WRITE:
         if (res < 0) {
-            return res;
+            return next_rw_step(req, res);
         }
         req->progress += res;
         return res ? 0 : -EIO;
@@ -299,10 +306,7 @@ static void disk_file_free(ShmigDisk *disk)
     DiskFile *file = SHMIG_CONTAINER_OF(disk, DiskFile, disk);
 
     shmig_file_extents_destroy(&file->extents);
-    if (file->buffered_fd >= 0) {
-        close(file->buffered_fd);
-    }
-    close(file->fd);
+    shmig_file_access_destroy(&file->access);
     g_free(file);
 }
 
@@ -312,59 +316,13 @@ static const ShmigDiskOps disk_file_ops = {
     .free = disk_file_free,
 };
 
-/* What O_DIRECT wants of @fd; 4096 is enough for every device made so far. */
-static unsigned direct_align(int fd, bool block_device)
-{
-    int sector = 0;
-
-#ifdef STATX_DIOALIGN
-    struct statx stx;
-
-    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
-        (stx.stx_mask & STATX_DIOALIGN) && stx.stx_dio_offset_align) {
-        return MAX(stx.stx_dio_offset_align, stx.stx_dio_mem_align);
-    }
-#endif
-    if (block_device && ioctl(fd, BLKSSZGET, &sector) == 0 && sector > 0) {
-        return sector;
-    }
-    return 4096;
-}
-
-static int reopen_buffered(int fd, int flags)
-{
-    char path[64];
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return open(path, (flags & O_ACCMODE) | O_CLOEXEC);
-}
-
 ShmigDisk *shmig_disk_file_new(int fd, uint64_t size_bytes)
 {
     DiskFile *file = g_new0(DiskFile, 1);
-    int flags = fcntl(fd, F_GETFL);
-    struct stat st;
 
     file->disk.ops = &disk_file_ops;
     file->disk.size_bytes = size_bytes;
-    file->fd = fd;
-    file->buffered_fd = -1;
-    file->align = 1;
-    file->block_device = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
+    shmig_file_access_init(&file->access, fd);
     shmig_file_extents_init(&file->extents, fd);
-    if (flags < 0) {
-        return &file->disk; /* each request will say what is wrong with it */
-    }
-    if (flags & O_NONBLOCK) {
-        /* Means nothing for files, but io_uring would answer EAGAIN to it. */
-        fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-    }
-    if (flags & O_DIRECT) {
-        file->align = direct_align(fd, file->block_device);
-    }
-    if (file->align > SECTOR) {
-        /* Where this is not allowed, the kernel refuses: EINVAL. */
-        file->buffered_fd = reopen_buffered(fd, flags);
-    }
     return &file->disk;
 }

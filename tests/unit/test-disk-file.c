@@ -7,10 +7,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "raw-image.h"
@@ -132,6 +135,34 @@ static void test_read_gets_its_place(gconstpointer place)
         free(buf);
     }
     raw_image_close(&image);
+}
+
+/* Small writes are cached, large ones may go past the cache. */
+static void test_large_and_small_writes_agree(gconstpointer place)
+{
+    uint8_t *buf = raw_image_buffer(MIB);
+    RawImage image;
+
+    if (image_open(&image, place, 2 * MIB, 2 * MIB)) {
+        for (unsigned i = 0; i < 10; i++) {
+            raw_image_fill(buf, 2048, 4096);
+            g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE,
+                                         512 * KIB + 2048, 4096, buf),
+                            ==, 0);
+            raw_image_expect(&image, 512 * KIB, 2048, i == 0);
+            raw_image_fill(buf, 0, MIB);
+            g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE, 0, MIB, buf),
+                            ==, 0);
+            raw_image_expect(&image, 0, MIB, false);
+            raw_image_fill(buf, MIB - 512, 1024);
+            g_assert_cmpint(
+                raw_image_do(&image, SHMIG_DISK_WRITE, MIB - 512, 1024, buf),
+                ==, 0);
+            raw_image_expect(&image, 0, MIB + 512, false);
+        }
+        raw_image_close(&image);
+    }
+    free(buf);
 }
 
 static void test_many_at_once(gconstpointer place)
@@ -366,6 +397,40 @@ static void check_all_fail(int fd, int err)
     free(buf);
 }
 
+static unsigned cached_pages(const RawImage *image, uint64_t bytes)
+{
+    void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, image->fd, 0);
+    g_autofree uint8_t *resident = g_malloc(bytes / 4096);
+    unsigned n = 0;
+
+    g_assert_true(map != MAP_FAILED);
+    g_assert_cmpint(mincore(map, bytes, resident), ==, 0);
+    for (unsigned i = 0; i < bytes / sysconf(_SC_PAGESIZE); i++) {
+        n += resident[i] & 1;
+    }
+    munmap(map, bytes);
+    return n;
+}
+
+static void test_bulk_leaves_the_cache_alone(void)
+{
+    uint8_t *buf = raw_image_buffer(MIB);
+    RawImage image;
+    struct statfs fs;
+
+    g_assert_true(image_open(&image, &places[0], MIB, MIB));
+    g_assert_cmpint(fstatfs(image.fd, &fs), ==, 0);
+    if (fs.f_type == TMPFS_MAGIC) {
+        g_test_skip("the directory for temporary files is all cache");
+    } else {
+        g_assert_cmpint(raw_image_do(&image, SHMIG_DISK_WRITE, 0, MIB, buf), ==,
+                        0);
+        g_assert_cmpuint(cached_pages(&image, MIB), ==, 0);
+    }
+    raw_image_close(&image);
+    free(buf);
+}
+
 static void test_read_only_file_refuses_writes(void)
 {
     g_autofree char *path = NULL;
@@ -523,6 +588,7 @@ typedef struct PlacedTest {
 static const PlacedTest placed_tests[] = {
     { "write-lands-in-its-place", test_write_lands_in_its_place },
     { "read-gets-its-place", test_read_gets_its_place },
+    { "large-and-small-writes-agree", test_large_and_small_writes_agree },
     { "many-at-once", test_many_at_once },
     { "read-of-a-hole-is-zero", test_read_of_a_hole_is_zero },
     { "read-past-the-end-of-file-is-zero",
@@ -550,6 +616,8 @@ int main(int argc, char **argv)
             g_test_add_data_func(path, &places[i], placed_tests[j].run);
         }
     }
+    g_test_add_func("/disk/file/bulk-leaves-the-cache-alone",
+                    test_bulk_leaves_the_cache_alone);
     g_test_add_func("/disk/file/read-only-file-refuses-writes",
                     test_read_only_file_refuses_writes);
     g_test_add_func("/disk/file/shrunk-file-takes-zeroes-without-growing",
