@@ -2,9 +2,10 @@
 /*
  * One channel of either side.
  *
- * States of the thread: RUN → LAST_WORDS (the ERROR frame is on its way) →
- * LINGER (waits for the peer to read it and close) → CLOSED (waits for what
- * is in flight).  The two in the middle end at a deadline.
+ * States of the thread: RUN → LAST_WORDS (what has to be said is on its way:
+ * an ERROR frame; or, if all is well, queued control frames and the rest of
+ * the stream) → LINGER (waits for the peer to read it and close) → CLOSED
+ * (waits for what is in flight).  The two in the middle end at a deadline.
  */
 #include "shmig/session/channel.h"
 #include "shmig/base/error.h"
@@ -154,7 +155,7 @@ static void on_closed(void *opaque, int err, const char *why)
         fail(channel, SHMIG_ERROR_LOST, text);
     }
     if (channel->stream) {
-        shmig_stream_shutdown(channel->stream);
+        shmig_stream_peer_gone(channel->stream);
     }
 }
 
@@ -243,12 +244,29 @@ static void set_state(ShmigChannel *channel, ChannelState state)
     channel->state = state;
 }
 
+/*
+ * The session ended well: RUNNING may still be queued, and the last bytes of
+ * the stream on their way.
+ */
+static void finish_talking(ShmigChannel *channel)
+{
+    if (!shmig_conn_ready(channel->conn) || send_control(channel) ||
+        send_stream(channel)) {
+        return;
+    }
+    if (!channel->stream || shmig_stream_ended(channel->stream)) {
+        set_state(channel, CHANNEL_LINGER);
+    }
+}
+
 static void say_last_words(ShmigChannel *channel)
 {
     g_autofree char *text = last_words(channel);
     ShmigFrame frame = { .type = SHMIG_FRAME_ERROR };
 
-    if (!text) {
+    if (!shmig_fault_is_set(channel->fault)) {
+        finish_talking(channel);
+    } else if (!text) {
         set_state(channel, CHANNEL_CLOSED);
         shmig_conn_close(channel->conn, -ECANCELED, NULL);
     } else if (shmig_conn_ready(channel->conn)) {
@@ -267,8 +285,8 @@ static void end(ShmigChannel *channel, int64_t *wait_ns)
     }
     if (channel->state == CHANNEL_LAST_WORDS) {
         say_last_words(channel);
-    } else if (channel->state == CHANNEL_LINGER &&
-               shmig_conn_ready(channel->conn)) {
+    }
+    if (channel->state == CHANNEL_LINGER && shmig_conn_ready(channel->conn)) {
         /* Sent; the peer answers by closing. */
         shutdown(channel->fd, SHUT_WR);
     }

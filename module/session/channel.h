@@ -5,8 +5,9 @@
  * has; hands out what it receives; ends together with the session.
  *
  * Ending: shmig_channel_end() makes the channel tell the peer why (an ERROR
- * frame, unless the fault came from the peer or the line), wait shortly for
- * the peer to close, and its thread finish once nothing is in flight.
+ * frame, unless the fault came from the peer or the line; without a fault,
+ * what is queued and the rest of the stream), wait shortly for the peer to
+ * close, and its thread finish once nothing is in flight.
  */
 #ifndef SHMIG_SESSION_CHANNEL_H
 #define SHMIG_SESSION_CHANNEL_H

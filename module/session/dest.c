@@ -111,6 +111,11 @@ void shmig_dest_abort(ShmigDest *dest, const char *reason)
         SHMIG_ERROR, SHMIG_ERROR_CANCELLED, reason));
 }
 
+GError *shmig_dest_error(ShmigDest *dest)
+{
+    return shmig_fault_get(&dest->fault);
+}
+
 static bool make_channel(ShmigDest *dest, unsigned i, int stream_fd,
                          GError **errp)
 {

@@ -75,6 +75,9 @@ void shmig_dest_running(ShmigDest *dest);
 /* Any thread: gives up and tells the peer @reason. */
 void shmig_dest_abort(ShmigDest *dest, const char *reason);
 
+/* The first error of the session, or NULL.  Any thread; caller frees. */
+GError *shmig_dest_error(ShmigDest *dest);
+
 /* Bytes received on all connections.  Any thread. */
 const ShmigStats *shmig_dest_stats(ShmigDest *dest);
 

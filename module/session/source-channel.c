@@ -299,11 +299,30 @@ static bool on_quiet(void *opaque)
     return shmig_bulk_quiet(sc->bulk);
 }
 
+/*
+ * A channel that has drained for good has nothing left to say, and after
+ * RUNNING none has: the destination closes them as it likes.
+ */
+static bool may_close(ShmigSourceChannel *sc)
+{
+    ShmigSource *src = sc->src;
+    bool may;
+
+    pthread_mutex_lock(&src->lock);
+    may = src->running || (sc != &src->channels[0] && sc->final_answered);
+    pthread_mutex_unlock(&src->lock);
+    return may;
+}
+
 static void on_failed(void *opaque, GError *error)
 {
     ShmigSourceChannel *sc = opaque;
 
-    shmig_source_fail(sc->src, error);
+    if (error->code == SHMIG_ERROR_LOST && may_close(sc)) {
+        g_error_free(error);
+    } else {
+        shmig_source_fail(sc->src, error);
+    }
 }
 
 const ShmigChannelOps shmig_source_channel_ops = {

@@ -78,6 +78,11 @@ void shmig_stream_next(ShmigStream *stream)
     in_more(stream);
 }
 
+bool shmig_stream_ended(const ShmigStream *stream)
+{
+    return stream->in_eof_sent;
+}
+
 static void out_more(ShmigStream *stream)
 {
     struct io_uring_sqe *sqe;
@@ -173,6 +178,13 @@ int shmig_stream_credited(ShmigStream *stream, uint64_t bytes,
     stream->credit += bytes;
     in_more(stream);
     return 0;
+}
+
+void shmig_stream_peer_gone(ShmigStream *stream)
+{
+    stream->out_eof = true;
+    shutdown(stream->fd, SHUT_RD);
+    out_more(stream);
 }
 
 void shmig_stream_start(ShmigStream *stream)

@@ -29,8 +29,13 @@ void shmig_stream_shutdown(ShmigStream *stream);
 uint32_t shmig_stream_peek(ShmigStream *stream, const uint8_t **bytes,
                            bool *eof);
 void shmig_stream_next(ShmigStream *stream);
+/* QEMU closed its end and the peer was told. */
+bool shmig_stream_ended(const ShmigStream *stream);
 /* Credit to give the peer now; taken by the call. */
 uint32_t shmig_stream_credit_due(ShmigStream *stream);
+
+/* The connection ended: QEMU still gets what has come, then end of file. */
+void shmig_stream_peer_gone(ShmigStream *stream);
 
 /* What the peer sent; 0, or -EPROTO with *why. */
 int shmig_stream_received(ShmigStream *stream, const uint8_t *bytes,

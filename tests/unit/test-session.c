@@ -313,6 +313,43 @@ static void test_commit_unknown(void)
     pair_free(pair);
 }
 
+static void *run_then_free(void *opaque)
+{
+    Pair *pair = opaque;
+
+    pair_wait(pair, &pair->commit);
+    g_assert_cmpint(write(pair->dest_stream, "last words", 10), ==, 10);
+    close(pair->dest_stream);
+    pair->dest_stream = -1;
+    shmig_dest_running(pair->dest);
+    shmig_dest_free(g_steal_pointer(&pair->dest));
+    return NULL;
+}
+
+/* What the destination said last arrives, though it frees its half at once. */
+static void test_running_then_gone(gconstpointer opaque)
+{
+    const Shape *shape = opaque;
+    Pair *pair = pair_new(shape->channels, shape->tcp, MIB);
+    g_autoptr(GError) error = NULL;
+    uint8_t said[10];
+    GThread *thread;
+
+    g_assert_true(pair_start(pair, &error));
+    pair_start_ram(pair);
+    g_assert_true(shmig_source_finish(pair->source, &error));
+    pair_wait(pair, &pair->drained);
+    shmig_dest_ready(pair->dest);
+    thread = g_thread_new("gone", run_then_free, pair);
+    g_assert_cmpint(shmig_source_commit(pair->source, yes, NULL, &error), ==,
+                    SHMIG_COMMIT_DONE);
+    read_all(pair->source_stream, said, sizeof(said));
+    g_assert_cmpmem(said, sizeof(said), "last words", 10);
+    g_assert_cmpint(read(pair->source_stream, said, 1), ==, 0);
+    g_thread_join(thread);
+    pair_free(pair);
+}
+
 static void add_shapes(const char *path, GTestDataFunc fn)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
@@ -328,6 +365,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add_shapes("/session/ram/idle", test_idle_ram);
     add_shapes("/session/ram/busy", test_busy_ram);
+    add_shapes("/session/commit/running-then-gone", test_running_then_gone);
     g_test_add_func("/session/stream/both-ways", test_stream);
     g_test_add_func("/session/stream/stuck", test_stream_stuck);
     g_test_add_func("/session/offer/refused", test_refused);
