@@ -16,7 +16,7 @@ shift 2
 [ $# -gt 0 ] || set -- gcc
 
 headers=$("$@" -m32 -print-file-name=include)
-exec "$@" -m32 -march=i486 -std=gnu11 -O2 -g0 -Wall -Wextra -Werror \
+exec "$@" -m32 -march=i486 -mtune=generic -std=gnu11 -O2 -g0 -Wall -Wextra -Werror \
     -Wmissing-prototypes -Wstrict-prototypes -Wshadow \
     -ffreestanding -nostdlib -nostdinc -isystem "$headers" \
     -fno-pic -static -fno-stack-protector -fcf-protection=none \

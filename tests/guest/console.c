@@ -38,11 +38,11 @@ typedef struct Line {
 
 void console_init(void)
 {
-    out8(COM1 + 1, 0);              /* no interrupts */
-    out8(COM1_LINE_CONTROL, 0x80);  /* divisor */
-    out8(COM1 + 0, 1);              /* 115200 baud */
+    out8(COM1 + 1, 0);             /* no interrupts */
+    out8(COM1_LINE_CONTROL, 0x80); /* divisor */
+    out8(COM1 + 0, 1);             /* 115200 baud */
     out8(COM1 + 1, 0);
-    out8(COM1_LINE_CONTROL, 0x03);  /* 8n1 */
+    out8(COM1_LINE_CONTROL, 0x03); /* 8n1 */
     out8(COM1_FIFO, 0x07);
     out8(COM1_MODEM_CONTROL, 0x03);
 }

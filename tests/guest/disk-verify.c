@@ -15,11 +15,11 @@ typedef struct Counts {
 static bool body_ok(const uint32_t *w)
 {
     const uint32_t *template = (const uint32_t *)state->template_address;
-    uint32_t sectors = state->template_pages *
-                       (GUEST_PAGE_BYTES / GUEST_SECTOR_BYTES);
+    uint32_t sectors =
+        state->template_pages * (GUEST_PAGE_BYTES / GUEST_SECTOR_BYTES);
     uint32_t place = w[GUEST_SW_PLACE];
-    uint32_t from = ((place >> 8 & 0xff) * GUEST_SLOT_SECTORS + (place >> 16)) %
-                    sectors;
+    uint32_t from =
+        ((place >> 8 & 0xff) * GUEST_SLOT_SECTORS + (place >> 16)) % sectors;
 
     return words_equal(w + GUEST_SW_BODY,
                        template + from * GUEST_SECTOR_WORDS + GUEST_SW_BODY,
@@ -29,8 +29,8 @@ static bool body_ok(const uint32_t *w)
 static bool written_ok(const Disk *disk, const uint32_t *w, uint32_t lba,
                        uint32_t sequence)
 {
-    return w[GUEST_SW_MAGIC] == GUEST_SECTOR_MAGIC &&
-           w[GUEST_SW_LBA] == lba && w[GUEST_SW_SEQUENCE] == sequence &&
+    return w[GUEST_SW_MAGIC] == GUEST_SECTOR_MAGIC && w[GUEST_SW_LBA] == lba &&
+           w[GUEST_SW_SEQUENCE] == sequence &&
            (w[GUEST_SW_PLACE] & 0xff) == disk->number &&
            w[GUEST_SW_SEED] == state->seed &&
            w[GUEST_SW_CHECK] == guest_sector_check(w) &&
@@ -140,10 +140,9 @@ static void verify_chunk(Disk *disk, uint32_t sector, uint32_t sectors,
     }
     if (bad && !counts->bad) {
         counts->first_bad = first;
-        disk_print_bad(disk,
-                       disk->read_buffer[0] +
-                           (first - sector) * GUEST_SECTOR_WORDS,
-                       first, bad);
+        disk_print_bad(
+            disk, disk->read_buffer[0] + (first - sector) * GUEST_SECTOR_WORDS,
+            first, bad);
     }
     counts->bad += bad;
 }

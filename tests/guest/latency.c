@@ -39,7 +39,7 @@ uint32_t latency_percentile(const Latency *latency, uint32_t per_mille)
     uint64_t below = 0;
     uint64_t wanted = (uint64_t)latency->count * per_mille;
 
-    for (uint32_t class = 0; class < LATENCY_CLASSES; class++) {
+    for (uint32_t class = 0; class < LATENCY_CLASSES; class ++) {
         below += (uint64_t)latency->classes[class] * 1000;
         if (below && below >= wanted) {
             uint32_t end = class_end(class);

@@ -252,8 +252,8 @@ static uint32_t choose_page(Cpu *cpu, uint32_t pages)
     }
     random = next_random(cpu);
     if (options.pattern == PATTERN_HOT && random % 10 != 0) {
-        hot = (uint64_t)pages * options.hot / 100 ? pages / 100 * options.hot
-                                                  : 0;
+        hot =
+            (uint64_t)pages * options.hot / 100 ? pages / 100 * options.hot : 0;
         return hot ? mul_high(next_random(cpu), hot) : 0;
     }
     return mul_high(random, pages);

@@ -18,9 +18,8 @@ uint32_t multiboot_memory_end(const MultibootInfo *info, uint32_t address)
     uint32_t map_end = info->map_address + info->map_bytes;
 
     if (!(info->flags & MULTIBOOT_HAS_MAP)) {
-        return info->flags & MULTIBOOT_HAS_MEMORY
-                   ? MIB + info->upper_kib * KIB
-                   : 0;
+        return info->flags & MULTIBOOT_HAS_MEMORY ? MIB + info->upper_kib * KIB
+                                                  : 0;
     }
     while (at < map_end) {
         const MapEntry *e = (const MapEntry *)at;

@@ -31,17 +31,17 @@ typedef struct Options {
     uint32_t depth;
     uint32_t hz;
     /* May change while the guest runs. */
-    uint32_t dirty; /* pages per second over all CPUs, or RATE_MAX */
+    uint32_t dirty;    /* pages per second over all CPUs, or RATE_MAX */
     uint32_t span_mib; /* only the first MiB of the filled memory; 0: all */
     Pattern pattern;
     uint32_t hot;
-    uint32_t write; /* requests per second and disk, or RATE_MAX */
+    uint32_t write;       /* requests per second and disk, or RATE_MAX */
     uint32_t write_bytes; /* 0: mixed sizes at any sector */
     bool sequential;
     uint32_t flush; /* one request in so many; 0: never */
-    uint32_t zero; /* write-zeroes */
+    uint32_t zero;  /* write-zeroes */
     uint32_t discard;
-    uint32_t read; /* reads that are checked at once */
+    uint32_t read;    /* reads that are checked at once */
     uint32_t tick_ms; /* 0: no heartbeat */
     bool spin;
 } Options;

@@ -51,7 +51,7 @@ void ap_main(uint32_t index);
 static uint32_t ap_stacks[GUEST_MAX_CPUS][AP_STACK_WORDS];
 static uint64_t idt[256];
 static volatile uint32_t ap_arrived; /* highest index that runs */
-static uint32_t timer_count; /* LAPIC ticks of one period */
+static uint32_t timer_count;         /* LAPIC ticks of one period */
 
 static volatile uint32_t *lapic(uint32_t reg)
 {

@@ -250,7 +250,7 @@ void virtio_blk_submit(VirtioBlk *blk, uint32_t slot_number, uint32_t op,
     slot->header.sector = op == GUEST_OP_READ || op == GUEST_OP_WRITE ? lba : 0;
     slot->status = VIRTIO_BLK_STATUS_PENDING;
     if (op == GUEST_OP_DISCARD || op == GUEST_OP_ZERO) {
-        slot->range = (Range){ .sector = lba, .sectors = sectors };
+        slot->range = (Range) { .sector = lba, .sectors = sectors };
         data = &slot->range;
         bytes = sizeof(slot->range);
     } else if (op == GUEST_OP_FLUSH) {
@@ -272,8 +272,8 @@ bool virtio_blk_poll(VirtioBlk *blk, uint32_t *slot, uint32_t *status)
         return false;
     }
     compiler_barrier(); /* the index before the entry */
-    *slot = blk->used->ring[blk->used_seen % blk->queue_size].id /
-            DESCS_PER_SLOT;
+    *slot =
+        blk->used->ring[blk->used_seen % blk->queue_size].id / DESCS_PER_SLOT;
     *status = blk->slots[*slot].status;
     blk->used_seen++;
     return true;

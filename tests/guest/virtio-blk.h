@@ -33,8 +33,8 @@ uint32_t virtio_blk_devfn(const VirtioBlk *blk);
 bool virtio_blk_can(const VirtioBlk *blk, uint32_t op);
 
 /* Starts a request; `data` is for GUEST_OP_READ and GUEST_OP_WRITE. */
-void virtio_blk_submit(VirtioBlk *blk, uint32_t slot, uint32_t op,
-                       uint32_t lba, uint32_t sectors, void *data);
+void virtio_blk_submit(VirtioBlk *blk, uint32_t slot, uint32_t op, uint32_t lba,
+                       uint32_t sectors, void *data);
 
 /* The slot of a finished request and its status; false if there is none. */
 bool virtio_blk_poll(VirtioBlk *blk, uint32_t *slot, uint32_t *status);
