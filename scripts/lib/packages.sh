@@ -2,7 +2,7 @@
 # Debian packages: which ones each task needs, and installing those missing.
 
 core_packages="gcc libc6-dev meson ninja-build pkgconf ccache
-    libglib2.0-dev liburing-dev"
+    libglib2.0-dev libjson-glib-dev liburing-dev"
 
 # QEMU's configure makes a Python venv, hence python3-venv.
 qemu_packages="$core_packages git ca-certificates xz-utils python3-venv

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The test guest as its serial line shows it: commands, verification, and
+ * when its heartbeats arrived.  tests/guest/README.md explains the line.
+ */
+#ifndef TESTS_QEMU_GUEST_H
+#define TESTS_QEMU_GUEST_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef struct Guest Guest;
+
+/* Takes @fd.  @name is how errors call this side. */
+Guest *guest_new(int fd, const char *name);
+void guest_free(Guest *guest);
+
+bool guest_wait_ready(Guest *guest, double seconds, GError **errp);
+
+/* Runs a command and returns the lines of its reply, or NULL. */
+char *guest_command(Guest *guest, const char *command, double seconds,
+                    GError **errp);
+
+/* Changes an option: "dirty=5000". */
+bool guest_set(Guest *guest, const char *option, GError **errp);
+
+/*
+ * The guest reads back all its memory and the region of each of its @disks.
+ * False if a byte is not what it wrote, or a request ever failed.
+ */
+bool guest_verify(Guest *guest, unsigned disks, GError **errp);
+
+/* The value of KEY=VALUE in @reply, else -1. */
+int64_t guest_value(const char *reply, const char *key);
+
+/* Waits for @n heartbeats from now on. */
+bool guest_wait_beats(Guest *guest, unsigned n, double seconds, GError **errp);
+
+/* Heartbeats: how many arrived here, the number of the first and last, and
+ * when they arrived (loop_now_us()). */
+typedef struct GuestBeats {
+    unsigned count;
+    unsigned first, last;
+    int64_t first_us, last_us;
+} GuestBeats;
+
+const GuestBeats *guest_beats(const Guest *guest);
+
+/* Requests of the guest that failed. */
+unsigned guest_io_errors(const Guest *guest);
+
+#endif

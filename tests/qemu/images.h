@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Disk images: making them, and proving that two hold the same bytes. */
+#ifndef TESTS_QEMU_IMAGES_H
+#define TESTS_QEMU_IMAGES_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What an image holds behind the region that the guest writes. */
+typedef enum ImageContent {
+    IMAGE_HOLES, /* random data with holes between */
+    IMAGE_FULL,  /* random data */
+    IMAGE_EMPTY, /* nothing */
+} ImageContent;
+
+typedef struct Image {
+    char *path;
+    const char *format; /* "raw" or "qcow2" */
+    uint64_t bytes;
+} Image;
+
+/*
+ * Makes an image of @mib MiB; the first @skip_mib are left empty.  Content
+ * is different for each path.
+ */
+Image *image_new(const char *dir, const char *name, const char *format,
+                 unsigned mib, unsigned skip_mib, ImageContent content,
+                 GError **errp);
+/* Deletes the file too. */
+void image_free(Image *image);
+
+/* Compares every byte that a guest can see, with images in use, too. */
+bool image_compare(const Image *a, const Image *b, GError **errp);
+
+/* Bytes that the file takes up on its storage; -1 and an error: unknown. */
+int64_t image_allocated(const Image *image, GError **errp);
+
+/* Whether the format's own structures are sound; raw has none. */
+bool image_check(const Image *image, GError **errp);
+
+/* A file of @bytes random bytes. */
+bool image_random_file(const char *path, uint64_t bytes, GError **errp);
+
+/* Runs a program to its end; false, with what it printed, unless that is
+ * with status 0.  NULL ends the arguments. */
+bool image_run_program(GError **errp, const char *program,
+                       ...) G_GNUC_NULL_TERMINATED;
+
+#endif
