@@ -135,17 +135,22 @@ static void on_sent(void *opaque)
     }
 }
 
-static void on_closed(void *opaque, int err, const char *why)
+static void on_broken(void *opaque, const char *why)
+{
+    ShmigChannel *channel = opaque;
+    g_autofree char *text = g_strdup_printf(
+        "the peer broke the protocol on channel %u: %s", channel->index, why);
+
+    fail(channel, SHMIG_ERROR_PROTOCOL, text);
+}
+
+static void on_closed(void *opaque, int err)
 {
     ShmigChannel *channel = opaque;
     g_autofree char *text = NULL;
 
     channel->conn_closed = true;
-    if (err == -EPROTO) {
-        text = g_strdup_printf("the peer broke the protocol on channel %u: "
-                               "%s", channel->index, why ? why : "?");
-        fail(channel, SHMIG_ERROR_PROTOCOL, text);
-    } else if (err == 0) {
+    if (err == 0) {
         text = g_strdup_printf("the peer closed channel %u",
                                channel->index);
         fail(channel, SHMIG_ERROR_LOST, text);
@@ -163,6 +168,7 @@ static const ShmigConnOps conn_ops = {
     .frame = on_frame,
     .data = on_data,
     .payload = on_payload,
+    .broken = on_broken,
     .sent = on_sent,
     .closed = on_closed,
 };
@@ -268,7 +274,7 @@ static void say_last_words(ShmigChannel *channel)
         finish_talking(channel);
     } else if (!text) {
         set_state(channel, CHANNEL_CLOSED);
-        shmig_conn_close(channel->conn, -ECANCELED, NULL);
+        shmig_conn_close(channel->conn, -ECANCELED);
     } else if (shmig_conn_ready(channel->conn)) {
         frame.body = strlen(text);
         shmig_conn_send(channel->conn, &frame, text, NULL, 0);
@@ -296,7 +302,7 @@ static void end(ShmigChannel *channel, int64_t *wait_ns)
     *wait_ns = channel->deadline_ns - now_ns();
     if (*wait_ns <= 0) {
         set_state(channel, CHANNEL_CLOSED);
-        shmig_conn_close(channel->conn, -ETIMEDOUT, NULL);
+        shmig_conn_close(channel->conn, -ETIMEDOUT);
         *wait_ns = 0;
     }
 }

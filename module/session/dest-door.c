@@ -218,8 +218,8 @@ static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
     return ok;
 }
 
-/* Whether the connection is kept. */
-static bool let_in(ShmigDest *dest, int fd)
+/* Whether the connection is kept, and whether it is the session's first. */
+static bool let_in(ShmigDest *dest, int fd, bool *first)
 {
     int64_t deadline_us = g_get_monotonic_time() + HELLO_US;
     g_autoptr(GError) error = NULL;
@@ -253,7 +253,8 @@ static bool let_in(ShmigDest *dest, int fd)
         }
         return false;
     }
-    if (!hello.channel) {
+    *first = !hello.channel;
+    if (*first) {
         return first_channel(dest, fd, &hello);
     }
     pthread_mutex_lock(&dest->lock);
@@ -268,12 +269,11 @@ void *shmig_dest_door(void *opaque)
 {
     g_autofree ShmigDestDoor *door = opaque;
     ShmigDest *dest = door->dest;
-    bool kept = let_in(dest, door->fd);
-    bool first;
+    bool first = false;
+    bool kept = let_in(dest, door->fd, &first);
 
     pthread_mutex_lock(&dest->lock);
     g_hash_table_remove(dest->doors, GINT_TO_POINTER(door->fd));
-    first = kept && dest->fds[0] == door->fd;
     pthread_mutex_unlock(&dest->lock);
     if (!kept) {
         close(door->fd);

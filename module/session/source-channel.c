@@ -265,6 +265,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
 static void on_sent(void *opaque)
 {
     ShmigSourceChannel *sc = opaque;
+    uint64_t below;
 
     measure(sc, sc->sending_bytes);
     sc->sending_bytes = 0;
@@ -273,8 +274,8 @@ static void on_sent(void *opaque)
         sc->sending_bulk = false;
         shmig_bulk_sent(sc->bulk);
     }
-    if (__atomic_load_n(&sc->src->waiting, __ATOMIC_RELAXED) &&
-        shmig_source_pending_sum(sc->src) < sc->src->wait_below) {
+    below = __atomic_load_n(&sc->src->wait_below, __ATOMIC_RELAXED);
+    if (below && shmig_source_pending_sum(sc->src) < below) {
         signal_waiters(sc->src);
     }
 }

@@ -66,13 +66,12 @@ struct ShmigSource {
     int finishing;   /* nothing becomes pending any more */
     unsigned n_seen_finishing;
     uint64_t bandwidth;
+    uint64_t wait_below; /* pending bytes that wait() waits for; 0 none */
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
     /* Under the lock; @cond tells of changes. */
     int handshake_fd;     /* to be shut down by abort(), or -1 */
-    uint64_t wait_below;  /* pending bytes that wait() waits for */
-    bool waiting;
     unsigned n_final;     /* channels whose final drain is out */
     unsigned n_drained;   /* and answered */
     bool ready, committed, running;

@@ -247,13 +247,12 @@ bool shmig_source_wait(ShmigSource *src, uint64_t below_bytes, int timeout_ms,
 
     wake_all(src);
     pthread_mutex_lock(&src->lock);
-    src->wait_below = below_bytes;
-    __atomic_store_n(&src->waiting, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&src->wait_below, below_bytes, __ATOMIC_RELAXED);
     while (!shmig_fault_is_set(&src->fault) &&
            shmig_source_pending_sum(src) >= below_bytes &&
            shmig_cond_wait_until(&src->cond, &src->lock, until)) {
     }
-    __atomic_store_n(&src->waiting, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&src->wait_below, 0, __ATOMIC_RELAXED);
     ok = !failed(src, errp);
     pthread_mutex_unlock(&src->lock);
     return ok;
