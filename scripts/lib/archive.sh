@@ -59,8 +59,21 @@ archive_trust() {
     *.sources)
         # A key may be embedded in the field, on continuation lines.
         awk -v uri="${2%/}" '
+            function names_it(    i, n, word) {
+                for (i = 1; i <= NF; i++) {
+                    if (tolower($i) !~ /^uris:/)
+                        continue
+                    n = split($i, word, /[ \t]+/)
+                    while (n > 1) {
+                        sub(/\/$/, "", word[n])
+                        if (word[n--] == uri)
+                            return 1
+                    }
+                }
+                return 0
+            }
             BEGIN { RS = ""; FS = "\n" }
-            index($0, uri) && !done {
+            !done && names_it() {
                 for (i = 1; i <= NF; i++) {
                     if ($i !~ /^[ \t]/)
                         keep = tolower($i) ~ \
