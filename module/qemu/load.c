@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What QEMU's loading coroutine does for us: prepares RAM, waits until RAM
+ * and disks are complete before devices are loaded on top of them, and waits
+ * for the guest to be given away before it is started.
+ */
+#include "qemu/osdep.h"
+
+#include "qemu/error-report.h"
+#include "migration/migration.h"
+
+#include "incoming.h"
+#include "load.h"
+#include "trace.h"
+
+static int load_block(ShmigIncoming *in, QEMUFile *f, unsigned i)
+{
+    ShmigRamBlockRef *block = &in->ram->blocks[i];
+    Error *error = NULL;
+    char name[256];
+    uint64_t bytes;
+
+    if (!qemu_get_counted_string(f, name)) {
+        return -EINVAL;
+    }
+    bytes = qemu_get_be64(f);
+    if (!g_str_equal(name, block->rb->idstr) || bytes != block->used_bytes) {
+        error_report("RAM block \"%s\": is not what the source has offered",
+                     name);
+        return -EINVAL;
+    }
+    if (bytes != block->rb->used_length) {
+        memory_region_ram_resize(block->mr, bytes, &error);
+        if (error) {
+            error_report_err(error);
+            return -EINVAL;
+        }
+    }
+    shmig_dest_set_ram(in->dest, i, block->host);
+    return 0;
+}
+
+/*
+ * What decides which RAM there is (virtio-mem) comes earlier in the stream,
+ * so from here on the session may write it.
+ */
+static int load_blocks(ShmigIncoming *in, QEMUFile *f)
+{
+    uint32_t n = qemu_get_be32(f);
+
+    if (n != in->ram->n) {
+        error_report("the source offered %u RAM blocks and sends %u",
+                     in->ram->n, n);
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        int ret = load_block(in, f, i);
+
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    trace_shmig_incoming_blocks(n);
+    shmig_dest_go(in->dest);
+    return qemu_file_get_error(f);
+}
+
+static int coroutine_fn load_end(ShmigIncoming *in)
+{
+    return shmig_incoming_wait(in, &in->drained) ? 0 : -EIO;
+}
+
+int shmig_load_state(QEMUFile *f, void *opaque, int version)
+{
+    ShmigIncoming *in = shmig_incoming;
+    uint32_t section = qemu_get_be32(f);
+
+    if (!shmig_incoming_connected()) {
+        error_report("a shmig section in a stream that came over another "
+                     "transport");
+        return -EINVAL;
+    }
+    switch (section) {
+    case SHMIG_SECTION_BLOCKS:
+        return load_blocks(in, f);
+    case SHMIG_SECTION_PROGRESS:
+        return 0;
+    case SHMIG_SECTION_END:
+        return load_end(in);
+    default:
+        error_report("unknown shmig section %u", section);
+        return -EINVAL;
+    }
+}
+
+bool coroutine_fn shmig_incoming_ready(Error **errp)
+{
+    ShmigIncoming *in = shmig_incoming;
+    Error *error;
+
+    if (!in->drained) {
+        error_setg(errp, "the stream ended before all RAM and disks came");
+        return false;
+    }
+    trace_shmig_incoming_ready();
+    shmig_dest_ready(in->dest);
+    if (shmig_incoming_wait(in, &in->committed)) {
+        return true;
+    }
+    error = shmig_incoming_error();
+    error_propagate(errp, error);
+    return false;
+}
+
+void shmig_incoming_running(void)
+{
+    ShmigIncoming *in = shmig_incoming;
+
+    trace_shmig_incoming_running();
+    shmig_dest_running(in->dest);
+    in->running = true;
+}
+
+/* Tells the source why, if it did not end well. */
+int shmig_load_cleanup(void *opaque)
+{
+    MigrationState *s = migrate_get_current();
+    ShmigIncoming *in = shmig_incoming;
+
+    if (in && !in->committed) {
+        QEMU_LOCK_GUARD(&s->error_mutex);
+        shmig_dest_abort(in->dest, s->error
+                         ? error_get_pretty(s->error)
+                         : "the destination gave up");
+    }
+    return 0;
+}

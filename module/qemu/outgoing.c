@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An outgoing migration, from `migrate` to its end.
+ *
+ *   start      main thread: offer, then connect.c on a thread of its own
+ *   connected  main thread: the stream becomes QEMU's, disks get filters,
+ *              the session starts; QEMU's migration thread takes over
+ *   save.c     migration thread: copies, until the guest is stopped
+ *   commit     migration thread: gives the guest away
+ *   end        main thread (save_cleanup): takes everything down
+ *
+ * Who may still run the guest is decided in one place: may_commit(), with
+ * the BQL held.  Before it a cancel wins, and COMMIT is not sent; after it a
+ * cancel is refused.  If COMMIT was sent and no answer came, the guest stays
+ * paused here, since it may run there.
+ */
+#include "qemu/osdep.h"
+
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/yank.h"
+#include "hw/boards.h"
+#include "io/channel-socket.h"
+#include "migration/misc.h"
+#include "qapi/qapi-types-migration.h"
+#include "migration/options.h"
+#include "migration/yank_functions.h"
+#include "system/runstate.h"
+
+#include "glue.h"
+#include "tracker.h"
+#include "trace.h"
+
+ShmigOutgoing *shmig_outgoing;
+
+bool migrate_shmig(void)
+{
+    return shmig_outgoing || shmig_incoming_connected();
+}
+
+void shmig_set_phase(ShmigOutgoing *out, ShmigPhase phase)
+{
+    trace_shmig_phase(ShmigPhase_str(qatomic_read(&out->phase)),
+                      ShmigPhase_str(phase));
+    qatomic_set(&out->phase, phase);
+}
+
+void shmig_propagate(Error **errp, GError *gerr)
+{
+    error_setg(errp, "%s", gerr->message);
+    g_error_free(gerr);
+}
+
+void shmig_main_call(GSourceFunc fn, void *opaque)
+{
+    g_autoptr(GSource) source = g_idle_source_new();
+
+    /* A stopped guest may be waiting for this. */
+    g_source_set_priority(source, G_PRIORITY_HIGH);
+    g_source_set_callback(source, fn, opaque, NULL);
+    g_source_attach(source, NULL);
+}
+
+void shmig_outgoing_fail(ShmigOutgoing *out, const char *reason)
+{
+    shmig_source_abort(out->source, reason);
+    shmig_disks_disarm(out->disks);
+}
+
+static void yank_outgoing(void *opaque)
+{
+    ShmigOutgoing *out = opaque;
+
+    shmig_source_abort(out->source, "the migration was yanked");
+}
+
+/* Neither connecting nor migrating any more. */
+static void free_outgoing(ShmigOutgoing *out)
+{
+    shmig_disks_remove(out->disks);
+    shmig_source_free(out->source);
+    shmig_disks_free(out->disks);
+    shmig_ram_blocks_free(out->ram);
+    g_free(out);
+}
+
+static bool make_offer(ShmigOutgoing *out, const ShmigMigrationArgs *args,
+                       Error **errp)
+{
+    g_autofree char *selection = shmig_args_disks(args);
+    g_autoptr(ShmigOffer) offer = NULL;
+    GError *gerr = NULL;
+
+    out->channels = args->has_channels ? args->channels
+                                       : migrate_multifd_channels();
+    out->channels = MIN(out->channels, SHMIG_MAX_CHANNELS);
+    offer = shmig_offer_new(MACHINE_GET_CLASS(current_machine)->name,
+                            out->channels);
+    out->ram = shmig_ram_blocks_offer(offer, errp);
+    if (!out->ram ||
+        !shmig_disks_collect(offer, selection, &out->disks, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < shmig_disks_count(out->disks); i++) {
+        out->disk_total_bytes += shmig_disks_size_bytes(out->disks, i);
+    }
+    out->source = shmig_source_new(g_steal_pointer(&offer), &gerr);
+    if (!out->source) {
+        shmig_propagate(errp, gerr);
+    }
+    return out->source != NULL;
+}
+
+/* QEMU's end of the stream, as the file it migrates to. */
+static bool open_stream(ShmigOutgoing *out, Error **errp)
+{
+    int fd = shmig_source_stream(out->source);
+    QIOChannelSocket *sioc;
+    QEMUFile *f;
+
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "no socket pair for the migration "
+                         "stream");
+        return false;
+    }
+    sioc = qio_channel_socket_new_fd(fd, errp);
+    if (!sioc) {
+        close(fd);
+        return false;
+    }
+    qio_channel_set_name(QIO_CHANNEL(sioc), "migration-shmig-outgoing");
+    migration_ioc_register_yank(QIO_CHANNEL(sioc));
+    f = qemu_file_new_output(QIO_CHANNEL(sioc));
+    object_unref(OBJECT(sioc));
+    WITH_QEMU_LOCK_GUARD(&out->s->qemu_file_lock) {
+        out->s->to_dst_file = f;
+    }
+    return true;
+}
+
+static void connected(Error *error)
+{
+    ShmigOutgoing *out = shmig_outgoing;
+
+    out->connect = NULL;
+    trace_shmig_outgoing_connected(error ? error_get_pretty(error) : "");
+    if (!error) {
+        open_stream(out, &error);
+    }
+    /* Takes the migration on, or down: then save_cleanup ends ours. */
+    migration_connect(out->s, error);
+    error_free(error);
+}
+
+void shmig_start_outgoing_migration(MigrationState *s,
+                                    ShmigMigrationArgs *args, Error **errp)
+{
+    ShmigOutgoing *out;
+
+    if (!shmig_args_check(args, false, errp)) {
+        return;
+    }
+    out = g_new0(ShmigOutgoing, 1);
+    out->s = s;
+    if (!make_offer(out, args, errp)) {
+        free_outgoing(out);
+        return;
+    }
+    trace_shmig_outgoing_start(out->channels, out->ram->n,
+                               shmig_disks_count(out->disks));
+    shmig_outgoing = out;
+    out->phase = SHMIG_PHASE_CONNECT;
+    yank_register_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
+    out->connect = shmig_connect_start(out->source, out->channels,
+                                       args->address, connected);
+}
+
+/* The last step of set-up before the migration thread exists. */
+static int precopy_setup(NotifierWithReturn *notifier, MigrationEvent *e,
+                         Error **errp)
+{
+    ShmigOutgoing *out = shmig_outgoing;
+    GError *gerr = NULL;
+
+    if (!out || e->type != MIG_EVENT_PRECOPY_SETUP) {
+        return 0;
+    }
+    for (unsigned i = 0; i < out->ram->n; i++) {
+        shmig_source_set_ram(out->source, i, out->ram->blocks[i].host);
+    }
+    out->tracker = shmig_tracker_new(out->ram, out->source);
+    shmig_source_set_tracker(out->source, out->tracker);
+    if (!shmig_disks_insert(out->disks, out->source, errp)) {
+        return -1;
+    }
+    out->bandwidth = migrate_max_bandwidth();
+    shmig_source_set_bandwidth(out->source, out->bandwidth);
+    shmig_rounds_init(&out->rounds, g_get_monotonic_time() * 1000, 0);
+    if (!shmig_source_start(out->source, &gerr)) {
+        shmig_propagate(errp, gerr);
+        return -1;
+    }
+    shmig_set_phase(out, SHMIG_PHASE_DISKS);
+    return 0;
+}
+
+static bool may_commit(void *opaque)
+{
+    ShmigOutgoing *out = opaque;
+
+    bql_lock();
+    out->committed = out->s->state == MIGRATION_STATUS_DEVICE &&
+                     !migrate_has_error(out->s);
+    bql_unlock();
+    trace_shmig_may_commit(out->committed);
+    return out->committed;
+}
+
+/* What is known of the guest's whereabouts outweighs what came first. */
+static void replace_error(MigrationState *s, GError *gerr)
+{
+    QEMU_LOCK_GUARD(&s->error_mutex);
+
+    error_free(s->error);
+    s->error = NULL;
+    if (gerr) {
+        shmig_propagate(&s->error, gerr);
+    }
+}
+
+bool shmig_commit(MigrationState *s)
+{
+    ShmigOutgoing *out = shmig_outgoing;
+    GError *gerr = NULL;
+    ShmigCommit result;
+
+    if (qemu_file_get_error(s->to_dst_file)) {
+        return false;
+    }
+    shmig_set_phase(out, SHMIG_PHASE_HANDOVER);
+    result = shmig_source_commit(out->source, may_commit, out, &gerr);
+    trace_shmig_commit(result);
+    switch (result) {
+    case SHMIG_COMMIT_DONE:
+        out->given_away = true;
+        return true;
+    case SHMIG_COMMIT_NOT_SENT:
+        if (s->state != MIGRATION_STATUS_CANCELLING) {
+            replace_error(s, gerr);
+        } else {
+            g_error_free(gerr);
+        }
+        return false;
+    case SHMIG_COMMIT_UNKNOWN:
+        replace_error(s, gerr);
+        /* What QEMU goes back to now. */
+        s->vm_old_state = RUN_STATE_PAUSED;
+        return false;
+    }
+    g_assert_not_reached();
+}
+
+bool shmig_cancel(void)
+{
+    ShmigOutgoing *out = shmig_outgoing;
+
+    if (!out) {
+        return true;
+    }
+    if (out->committed) {
+        warn_report("the migration cannot be cancelled any more: the guest "
+                    "was given to the destination");
+        return false;
+    }
+    trace_shmig_cancel(ShmigPhase_str(qatomic_read(&out->phase)));
+    shmig_outgoing_fail(out, "the migration was cancelled");
+    if (out->connect) {
+        /* Nothing else would end it: QEMU has not got its file yet. */
+        shmig_info_keep(out);
+        shmig_outgoing = NULL;
+        shmig_connect_abandon(out->connect);
+        out->source = NULL; /* the thread's */
+        yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
+        yank_unregister_instance(MIGRATION_YANK_INSTANCE);
+        g_clear_pointer(&out->s->vmdesc, json_writer_free);
+        free_outgoing(out);
+    }
+    return true;
+}
+
+/* SaveVMHandlers' save_cleanup: the migration ended, in whatever way. */
+void shmig_outgoing_end(void)
+{
+    ShmigOutgoing *out = shmig_outgoing;
+
+    if (!out) {
+        return;
+    }
+    if (out->given_away) {
+        /* The connections may have been cut since: nobody minds. */
+        replace_error(out->s, NULL);
+    }
+    trace_shmig_outgoing_end(out->given_away);
+    shmig_set_phase(out, SHMIG_PHASE_ENDED);
+    shmig_info_keep(out);
+    shmig_outgoing = NULL;
+    yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
+    if (!out->given_away) {
+        shmig_source_abort(out->source, out->s->error
+                           ? error_get_pretty(out->s->error)
+                           : "the source ended the migration");
+    }
+    free_outgoing(out);
+}
+
+Error *shmig_error(const Error *error)
+{
+    GError *gerr = shmig_outgoing ? shmig_source_error(shmig_outgoing->source)
+                                  : NULL;
+    Error *ours = NULL;
+
+    if (gerr) {
+        shmig_propagate(&ours, gerr);
+        return ours;
+    }
+    ours = shmig_incoming_error();
+    return ours ? ours : error_copy(error);
+}
+
+void shmig_mig_init(void)
+{
+    static NotifierWithReturn notifier;
+
+    shmig_register_savevm();
+    migration_add_notifier(&notifier, precopy_setup);
+}

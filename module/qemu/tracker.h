@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Dirty tracking in QEMU: the best tracker there is for this guest.
+ *
+ * Built per target, as are the headers it needs.
+ */
+#ifndef SHMIG_QEMU_TRACKER_H
+#define SHMIG_QEMU_TRACKER_H
+
+#include "ram-blocks.h"
+
+/* Tracks the blocks of @ram, which outlive it.  Main thread, BQL. */
+ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram,
+                                ShmigSource *source);
+
+/*
+ * KVM's own bitmaps, with @extra for all the rest; @extra itself if KVM
+ * cannot be asked.  The regions are those of @ram.
+ */
+ShmigTracker *shmig_tracker_kvm_new(const ShmigRamBlocks *ram,
+                                    ShmigRegion *const *regions,
+                                    ShmigTracker *extra);
+
+#endif
