@@ -83,8 +83,8 @@ static int coroutine_fn do_zero(BlockDisk *d, ShmigDiskReq *req)
             pnum = end - offset;
         }
         if (!(ret & BDRV_BLOCK_ZERO)) {
-            ret = blk_co_pwrite_zeroes(d->blk, offset, pnum,
-                                       BDRV_REQ_MAY_UNMAP);
+            ret =
+                blk_co_pwrite_zeroes(d->blk, offset, pnum, BDRV_REQ_MAY_UNMAP);
             if (ret < 0) {
                 return ret;
             }
@@ -120,9 +120,9 @@ static void coroutine_fn request_co(void *opaque)
     /* The session may free @req and its reference to @d from here on; ours
      * lasts until nothing is in flight. */
     shmig_ring_post(req->ring, &req->op, MIN(ret, 0));
-    WITH_QEMU_LOCK_GUARD(&d->lock) {
-        d->in_flight--;
-    }
+    qemu_mutex_lock(&d->lock);
+    d->in_flight--;
+    qemu_mutex_unlock(&d->lock);
     aio_wait_kick();
 }
 
@@ -222,12 +222,12 @@ void shmig_disk_block_close(ShmigDisk *disk)
     BlockDisk *d = container_of(disk, BlockDisk, disk);
     ShmigDiskReq *req;
 
-    WITH_QEMU_LOCK_GUARD(&d->lock) {
-        d->closed = true;
-        while ((req = g_queue_pop_head(&d->waiting))) {
-            shmig_ring_post(req->ring, &req->op, -ECANCELED);
-        }
+    qemu_mutex_lock(&d->lock);
+    d->closed = true;
+    while ((req = g_queue_pop_head(&d->waiting))) {
+        shmig_ring_post(req->ring, &req->op, -ECANCELED);
     }
+    qemu_mutex_unlock(&d->lock);
     AIO_WAIT_WHILE_UNLOCKED(NULL, drained_poll(d));
     blk_set_dev_ops(d->blk, NULL, NULL);
     blk_unref(d->blk);

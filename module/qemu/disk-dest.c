@@ -16,8 +16,8 @@
 #include "disk-guest.h"
 #include "disk-raw.h"
 
-static void G_GNUC_PRINTF(2, 3) add_problem(GPtrArray *problems,
-                                            const char *format, ...)
+static void G_GNUC_PRINTF(2, 3)
+    add_problem(GPtrArray *problems, const char *format, ...)
 {
     va_list ap;
 
@@ -37,11 +37,13 @@ static void check_size(const ShmigGuestDisk *disk,
     g_autofree char *there = shmig_guest_disk_size_text(offered->size_bytes);
 
     if (disk->size_bytes < offered->size_bytes) {
-        add_problem(problems, "disk \"%s\": destination is %s, source is %s; "
+        add_problem(problems,
+                    "disk \"%s\": destination is %s, source is %s; "
                     "grow the destination image to %s",
                     offered->id, here, there, there);
     } else if (disk->size_bytes > offered->size_bytes) {
-        add_problem(problems, "disk \"%s\": destination is %s, source is %s, "
+        add_problem(problems,
+                    "disk \"%s\": destination is %s, source is %s, "
                     "and the guest's disk must not change its size; make the "
                     "destination image exactly %s",
                     offered->id, here, there, there);
@@ -61,11 +63,13 @@ static void check_storage(const ShmigGuestDisk *disk, const ShmigOffer *offer,
         const ShmigOfferDisk *other = g_ptr_array_index(offer->disks, i);
 
         if (!strcmp(identity, other->identity)) {
-            add_problem(problems, "disk \"%s\": its image is the very same "
+            add_problem(problems,
+                        "disk \"%s\": its image is the very same "
                         "file or device as that of the source's disk "
                         "\"%s\"; give the destination an image of its own, "
                         "or leave a shared disk out with the option "
-                        "\"disks\"", disk->id, other->id);
+                        "\"disks\"",
+                        disk->id, other->id);
         }
     }
 }
@@ -78,7 +82,8 @@ static void check_unshared(const GPtrArray *all, const ShmigOffer *offer,
         const ShmigGuestDisk *other = shmig_guest_disk_find(all, offered->id);
 
         if (other && other != disk && other->bs == disk->bs) {
-            add_problem(problems, "disk \"%s\": its image on the destination "
+            add_problem(problems,
+                        "disk \"%s\": its image on the destination "
                         "is that of \"%s\" too; give each its own",
                         disk->id, other->id);
             return;
@@ -94,25 +99,33 @@ static void check_disk(const GPtrArray *all, const ShmigOffer *offer,
     Error *err = NULL;
 
     if (!disk) {
-        add_problem(problems, "disk \"%s\": the destination has no such "
+        add_problem(problems,
+                    "disk \"%s\": the destination has no such "
                     "disk; start it with an empty image of %s for a device "
                     "of that id, or leave the disk out with the option "
-                    "\"disks\"", offered->id, size);
+                    "\"disks\"",
+                    offered->id, size);
         return;
     }
     if (!disk->bs) {
-        add_problem(problems, "disk \"%s\": the destination's drive is "
-                    "empty; give it an image of %s", offered->id, size);
+        add_problem(problems,
+                    "disk \"%s\": the destination's drive is "
+                    "empty; give it an image of %s",
+                    offered->id, size);
         return;
     }
     if (!disk->writable) {
-        add_problem(problems, "disk \"%s\": the destination's is read-only, "
-                    "the source's is not", offered->id);
+        add_problem(problems,
+                    "disk \"%s\": the destination's is read-only, "
+                    "the source's is not",
+                    offered->id);
         return;
     }
     if (shmig_guest_disk_busy(disk, &err)) {
-        add_problem(problems, "disk \"%s\": the destination's cannot be "
-                    "written now: %s", offered->id, error_get_pretty(err));
+        add_problem(problems,
+                    "disk \"%s\": the destination's cannot be "
+                    "written now: %s",
+                    offered->id, error_get_pretty(err));
         error_free(err);
     }
     check_size(disk, offered, problems);
@@ -146,9 +159,11 @@ static void check_surplus(const GPtrArray *all, const ShmigOffer *offer,
         const ShmigGuestDisk *disk = g_ptr_array_index(all, i);
 
         if (disk->writable && !is_offered(offer, disk->id)) {
-            add_problem(problems, "disk \"%s\": the destination has it, the "
+            add_problem(problems,
+                        "disk \"%s\": the destination has it, the "
                         "source has no writable disk of that id; start the "
-                        "destination without it", disk->id);
+                        "destination without it",
+                        disk->id);
         }
     }
 }
@@ -204,13 +219,14 @@ static ShmigDisk *open_disk(ShmigDiskSet *set, ShmigGuestDisk *disk,
     ShmigDisk *opened = NULL;
 
     if (writer) {
-        opened = shmig_disk_set_open(set, disk,
-                                     shmig_disk_raw_open(disk->bs, true),
-                                     writer, &err);
+        opened = shmig_disk_set_open(
+            set, disk, shmig_disk_raw_open(disk->bs, true), writer, &err);
     }
     if (!opened) {
-        add_problem(problems, "disk \"%s\": the destination cannot write its "
-                    "image: %s", disk->id,
+        add_problem(problems,
+                    "disk \"%s\": the destination cannot write its "
+                    "image: %s",
+                    disk->id,
                     err ? error_get_pretty(err) : "it cannot be activated");
         error_free(err);
     }
@@ -218,15 +234,13 @@ static ShmigDisk *open_disk(ShmigDiskSet *set, ShmigGuestDisk *disk,
 }
 
 /* All or none. */
-static bool open_disks(ShmigDest *dest, ShmigDiskSet *set,
-                       GPtrArray *problems)
+static bool open_disks(ShmigDest *dest, ShmigDiskSet *set, GPtrArray *problems)
 {
     unsigned n = set->disks->len, i;
     g_autofree ShmigDisk **opened = g_new0(ShmigDisk *, n);
 
     for (i = 0; i < n; i++) {
-        opened[i] = open_disk(set, g_ptr_array_index(set->disks, i),
-                              problems);
+        opened[i] = open_disk(set, g_ptr_array_index(set->disks, i), problems);
         if (!opened[i]) {
             break;
         }

@@ -75,8 +75,7 @@ static ShmigGuestDisk *guest_disk_new(BlockBackend *blk, Error **errp)
         bdrv_ref(bs);
     }
     disk->size_bytes = length;
-    disk->writable = bs && blk_supports_write_perm(blk) &&
-                     blk_is_writable(blk);
+    disk->writable = bs && blk_supports_write_perm(blk) && blk_is_writable(blk);
     disk->path = "";
     return disk;
 }
@@ -125,8 +124,8 @@ static const char *boot_id(void)
 {
     static char *id;
 
-    if (!id && g_file_get_contents("/proc/sys/kernel/random/boot_id", &id,
-                                   NULL, NULL)) {
+    if (!id && g_file_get_contents("/proc/sys/kernel/random/boot_id", &id, NULL,
+                                   NULL)) {
         g_strstrip(id);
     }
     return id;
@@ -186,8 +185,8 @@ char *shmig_guest_disk_identity(const ShmigGuestDisk *disk)
         return g_strdup("");
     }
     if (S_ISBLK(st.st_mode)) {
-        return g_strdup_printf("%s:device:%u:%u", boot_id(),
-                               major(st.st_rdev), minor(st.st_rdev));
+        return g_strdup_printf("%s:device:%u:%u", boot_id(), major(st.st_rdev),
+                               minor(st.st_rdev));
     }
     return g_strdup_printf("%s:file:%" PRIu64 ":%" PRIu64, boot_id(),
                            (uint64_t)st.st_dev, (uint64_t)st.st_ino);
@@ -199,7 +198,10 @@ char *shmig_guest_disk_size_text(uint64_t bytes)
         uint64_t bytes;
         const char *name;
     } units[] = {
-        { TiB, "TiB" }, { GiB, "GiB" }, { MiB, "MiB" }, { KiB, "KiB" },
+        { TiB, "TiB" },
+        { GiB, "GiB" },
+        { MiB, "MiB" },
+        { KiB, "KiB" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(units); i++) {
@@ -219,8 +221,8 @@ ShmigDiskSet *shmig_disk_set_new(GPtrArray *disks)
     return set;
 }
 
-ShmigDisk *shmig_disk_set_open(ShmigDiskSet *set, ShmigGuestDisk *disk,
-                               int fd, BlockBackend *hold, Error **errp)
+ShmigDisk *shmig_disk_set_open(ShmigDiskSet *set, ShmigGuestDisk *disk, int fd,
+                               BlockBackend *hold, Error **errp)
 {
     ShmigDisk *opened;
 
@@ -236,8 +238,8 @@ ShmigDisk *shmig_disk_set_open(ShmigDiskSet *set, ShmigGuestDisk *disk,
             return NULL;
         }
     }
-    disk->block = shmig_disk_block_new(
-        hold, iothread_get_aio_context(set->io), disk->size_bytes);
+    disk->block = shmig_disk_block_new(hold, iothread_get_aio_context(set->io),
+                                       disk->size_bytes);
     disk->hold = NULL;
     disk->path = disk->block->ops->name;
     return disk->block;

@@ -13,11 +13,11 @@
 #include "disk.h"
 
 typedef struct ShmigGuestDisk {
-    char *id;            /* equal on both sides; what users call it */
-    BlockBackend *guest; /* the guest device's; a reference */
+    char *id;             /* equal on both sides; what users call it */
+    BlockBackend *guest;  /* the guest device's; a reference */
     BlockDriverState *bs; /* its root node; a reference; NULL: no medium */
     uint64_t size_bytes;
-    bool writable;       /* by the guest */
+    bool writable; /* by the guest */
 
     /* Source, between insert and remove. */
     BlockDriverState *filter;
@@ -58,8 +58,8 @@ ShmigDiskSet *shmig_disk_set_new(GPtrArray *disks);
  * Makes a ShmigDisk for @disk out of @fd, or, if that is -1, of the block
  * layer; in both cases @hold belongs to @disk from now on.
  */
-ShmigDisk *shmig_disk_set_open(ShmigDiskSet *set, ShmigGuestDisk *disk,
-                               int fd, BlockBackend *hold, Error **errp);
+ShmigDisk *shmig_disk_set_open(ShmigDiskSet *set, ShmigGuestDisk *disk, int fd,
+                               BlockBackend *hold, Error **errp);
 
 /* Ends the requests of disks that go through the block layer, and gives up
  * their BlockBackend; with @all that of the other disks too. */

@@ -36,8 +36,7 @@ static BlockDriverState *plain_file(BlockDriverState *bs)
     if (is_driver(bs, "raw")) {
         file = bs->file ? bs->file->bs : NULL;
     }
-    if (!is_file(file) || bdrv_is_sg(file) ||
-        file->bl.zoned != BLK_Z_NONE) {
+    if (!is_file(file) || bdrv_is_sg(file) || file->bl.zoned != BLK_Z_NONE) {
         return NULL;
     }
     /* An offset or a size given to the raw driver shows in its length. */

@@ -27,19 +27,23 @@ static bool can_travel(const ShmigGuestDisk *disk, Error **errp)
     }
     if (object_dynamic_cast(dev, "scsi-block") ||
         object_dynamic_cast(dev, "scsi-generic")) {
-        error_setg(errp, "disk \"%s\": a %s passes commands past the block "
-                   "layer, so that its writes cannot be followed; "
-                   LEAVE_OUT_HINT, disk->id, object_get_typename(dev));
+        error_setg(
+            errp,
+            "disk \"%s\": a %s passes commands past the block "
+            "layer, so that its writes cannot be followed; " LEAVE_OUT_HINT,
+            disk->id, object_get_typename(dev));
         return false;
     }
     if (disk->bs->bl.zoned != BLK_Z_NONE) {
-        error_setg(errp, "disk \"%s\": zoned devices are not supported; "
-                   LEAVE_OUT_HINT, disk->id);
+        error_setg(
+            errp,
+            "disk \"%s\": zoned devices are not supported; " LEAVE_OUT_HINT,
+            disk->id);
         return false;
     }
     if (shmig_guest_disk_busy(disk, &err)) {
-        error_setg(errp, "disk \"%s\": %s; wait for it or cancel it",
-                   disk->id, error_get_pretty(err));
+        error_setg(errp, "disk \"%s\": %s; wait for it or cancel it", disk->id,
+                   error_get_pretty(err));
         error_free(err);
         return false;
     }
@@ -88,12 +92,15 @@ static ShmigGuestDisk *find_selected(const GPtrArray *all, const char *name,
     g_autofree char *ids = writable_ids(all);
 
     if (!disk) {
-        error_setg(errp, "disks=: the guest has no disk \"%s\"; its writable "
-                   "disks are: %s", name, ids);
+        error_setg(errp,
+                   "disks=: the guest has no disk \"%s\"; its writable "
+                   "disks are: %s",
+                   name, ids);
     } else if (!disk->writable) {
-        error_setg(errp, "disks=: disk \"%s\" is not writable and therefore "
-                   "is not copied; the guest's writable disks are: %s", name,
-                   ids);
+        error_setg(errp,
+                   "disks=: disk \"%s\" is not writable and therefore "
+                   "is not copied; the guest's writable disks are: %s",
+                   name, ids);
         disk = NULL;
     }
     return disk;
@@ -144,7 +151,8 @@ static bool is_unshared(const GPtrArray *all, GHashTable *chosen,
 
         if (other != disk && other->bs == disk->bs &&
             g_hash_table_contains(chosen, other)) {
-            error_setg(errp, "disks \"%s\" and \"%s\" are one and the same "
+            error_setg(errp,
+                       "disks \"%s\" and \"%s\" are one and the same "
                        "image; leave both out with the option \"disks\"",
                        disk->id, other->id);
             return false;
@@ -161,8 +169,7 @@ static void offer_disk(ShmigOffer *offer, const ShmigGuestDisk *disk)
     GRAPH_RDLOCK_GUARD_MAINLOOP();
 
     format = bdrv_get_format_name(bdrv_skip_filters(disk->bs));
-    shmig_offer_add_disk(offer, disk->id, format, identity,
-                         disk->size_bytes);
+    shmig_offer_add_disk(offer, disk->id, format, identity, disk->size_bytes);
 }
 
 /* Adds the chosen disks to @offer and moves them out of @all. */
@@ -216,8 +223,10 @@ static bool is_unchanged(const ShmigGuestDisk *disk, Error **errp)
 {
     if (blk_bs(disk->guest) != disk->bs ||
         bdrv_getlength(disk->bs) != disk->size_bytes) {
-        error_setg(errp, "disk \"%s\": it was changed after the migration "
-                   "began; start it again", disk->id);
+        error_setg(errp,
+                   "disk \"%s\": it was changed after the migration "
+                   "began; start it again",
+                   disk->id);
         return false;
     }
     return can_travel(disk, errp);
@@ -230,9 +239,9 @@ static bool is_unchanged(const ShmigGuestDisk *disk, Error **errp)
  */
 static BlockBackend *open_reader(BlockDriverState *filter, Error **errp)
 {
-    BlockBackend *blk = blk_new(bdrv_get_aio_context(filter),
-                                BLK_PERM_CONSISTENT_READ,
-                                BLK_PERM_ALL & ~BLK_PERM_RESIZE);
+    BlockBackend *blk =
+        blk_new(bdrv_get_aio_context(filter), BLK_PERM_CONSISTENT_READ,
+                BLK_PERM_ALL & ~BLK_PERM_RESIZE);
 
     blk_set_allow_aio_context_change(blk, true);
     if (blk_insert_bs(blk, filter, errp) < 0) {
@@ -256,9 +265,8 @@ static bool insert_disk(ShmigDiskSet *set, ShmigSource *src, unsigned index,
     disk->filter = shmig_filter_insert(disk->bs, &err);
     reader = disk->filter ? open_reader(disk->filter, &err) : NULL;
     if (reader) {
-        opened = shmig_disk_set_open(set, disk,
-                                     shmig_disk_raw_open(disk->bs, false),
-                                     reader, &err);
+        opened = shmig_disk_set_open(
+            set, disk, shmig_disk_raw_open(disk->bs, false), reader, &err);
     }
     if (!opened) {
         error_setg(errp, "disk \"%s\": its writes cannot be followed: %s",
@@ -284,7 +292,7 @@ bool shmig_disks_insert(ShmigDiskSet *set, ShmigSource *src, Error **errp)
 
 void shmig_disks_disarm(ShmigDiskSet *set)
 {
-    for (unsigned i = 0; i < set->disks->len; i++) {
+    for (unsigned i = 0; i < shmig_disks_count(set); i++) {
         ShmigGuestDisk *disk = g_ptr_array_index(set->disks, i);
 
         if (disk->filter) {

@@ -42,7 +42,8 @@ bool shmig_disks_insert(ShmigDiskSet *set, ShmigSource *src, Error **errp);
 
 /*
  * Source, any thread: from now on guest writes only pass through the filters.
- * For a session that failed while its migration is still being cleaned up.
+ * For a session that failed while its migration is still being cleaned up;
+ * not at the same time as remove().  NULL is fine.
  */
 void shmig_disks_disarm(ShmigDiskSet *set);
 

@@ -81,28 +81,35 @@ static void held_timeout(void *opaque)
     HeldWrite *held = opaque;
     bool mine;
 
-    WITH_QEMU_LOCK_GUARD(&held->state->held_lock) {
-        mine = held->waiting;
-        if (mine) {
-            held->waiting = false;
-            QLIST_REMOVE(held, next);
-        }
+    qemu_mutex_lock(&held->state->held_lock);
+    mine = held->waiting;
+    if (mine) {
+        held->waiting = false;
+        QLIST_REMOVE(held, next);
     }
+    qemu_mutex_unlock(&held->state->held_lock);
     if (mine) {
         aio_co_wake(held->co);
     }
+}
+
+static bool add_held(FilterState *s, HeldWrite *held)
+{
+    QEMU_LOCK_GUARD(&s->held_lock);
+    if (s->draining) {
+        return false;
+    }
+    held->waiting = true;
+    QLIST_INSERT_HEAD(&s->held, held, next);
+    return true;
 }
 
 static void coroutine_fn hold_back(FilterState *s, int64_t ns)
 {
     HeldWrite held = { .state = s, .co = qemu_coroutine_self() };
 
-    WITH_QEMU_LOCK_GUARD(&s->held_lock) {
-        if (s->draining) {
-            return;
-        }
-        held.waiting = true;
-        QLIST_INSERT_HEAD(&s->held, &held, next);
+    if (!add_held(s, &held)) {
+        return;
     }
     /* A drain in another thread may already have scheduled us: we run again
      * after the yield at the earliest. */
@@ -136,17 +143,21 @@ static void filter_drain_end(BlockDriverState *bs)
     s->draining = false;
 }
 
-static int coroutine_fn GRAPH_RDLOCK
-filter_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                 QEMUIOVector *qiov, BdrvRequestFlags flags)
+static int coroutine_fn GRAPH_RDLOCK filter_co_preadv(BlockDriverState *bs,
+                                                      int64_t offset,
+                                                      int64_t bytes,
+                                                      QEMUIOVector *qiov,
+                                                      BdrvRequestFlags flags)
 {
     return bdrv_co_preadv(bs->backing, offset, bytes, qiov, flags);
 }
 
 /* Writes the copy @bounce if there is one, else what @qiov holds. */
-static int coroutine_fn GRAPH_RDLOCK
-write_child(BlockDriverState *bs, int64_t offset, int64_t bytes,
-            void *bounce, QEMUIOVector *qiov, BdrvRequestFlags flags)
+static int coroutine_fn GRAPH_RDLOCK write_child(BlockDriverState *bs,
+                                                 int64_t offset, int64_t bytes,
+                                                 void *bounce,
+                                                 QEMUIOVector *qiov,
+                                                 BdrvRequestFlags flags)
 {
     QEMUIOVector copy;
 
@@ -158,9 +169,11 @@ write_child(BlockDriverState *bs, int64_t offset, int64_t bytes,
                            flags & ~BDRV_REQ_REGISTERED_BUF);
 }
 
-static int coroutine_fn GRAPH_RDLOCK
-filter_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                  QEMUIOVector *qiov, BdrvRequestFlags flags)
+static int coroutine_fn GRAPH_RDLOCK filter_co_pwritev(BlockDriverState *bs,
+                                                       int64_t offset,
+                                                       int64_t bytes,
+                                                       QEMUIOVector *qiov,
+                                                       BdrvRequestFlags flags)
 {
     FilterState *s = bs->opaque;
     ShmigMirror *mirror = current_mirror(s);
@@ -194,9 +207,8 @@ filter_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     return ret;
 }
 
-static int coroutine_fn GRAPH_RDLOCK
-filter_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                        BdrvRequestFlags flags)
+static int coroutine_fn GRAPH_RDLOCK filter_co_pwrite_zeroes(
+    BlockDriverState *bs, int64_t offset, int64_t bytes, BdrvRequestFlags flags)
 {
     FilterState *s = bs->opaque;
     ShmigMirror *mirror;
@@ -220,8 +232,9 @@ filter_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
     return ret;
 }
 
-static int coroutine_fn GRAPH_RDLOCK
-filter_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
+static int coroutine_fn GRAPH_RDLOCK filter_co_pdiscard(BlockDriverState *bs,
+                                                        int64_t offset,
+                                                        int64_t bytes)
 {
     FilterState *s = bs->opaque;
     ShmigMirror *mirror;
@@ -255,14 +268,13 @@ static void filter_refresh_limits(BlockDriverState *bs, Error **errp)
     bs->bl.request_alignment = BDRV_SECTOR_SIZE;
 }
 
-static void GRAPH_RDLOCK
-filter_child_perm(BlockDriverState *bs, BdrvChild *c, BdrvChildRole role,
-                  BlockReopenQueue *reopen_queue,
-                  uint64_t perm, uint64_t shared,
-                  uint64_t *nperm, uint64_t *nshared)
+static void GRAPH_RDLOCK filter_child_perm(BlockDriverState *bs, BdrvChild *c,
+                                           BdrvChildRole role,
+                                           BlockReopenQueue *reopen_queue,
+                                           uint64_t perm, uint64_t shared,
+                                           uint64_t *nperm, uint64_t *nshared)
 {
-    bdrv_default_perms(bs, c, role, reopen_queue, perm, shared, nperm,
-                       nshared);
+    bdrv_default_perms(bs, c, role, reopen_queue, perm, shared, nperm, nshared);
     /* A write that does not come through us would be lost.  While there are
      * no users yet, or no longer, they are the child's own and may write;
      * on an inactive node nobody writes, and others may own the image. */
@@ -318,8 +330,7 @@ static void copy_properties(BlockDriverState *filter, BlockDriverState *bs)
     filter->never_freeze = true; /* it must always be possible to drop it */
     filter->total_sectors = bs->total_sectors;
     filter->supported_write_flags |=
-        BDRV_REQ_WRITE_UNCHANGED |
-        (BDRV_REQ_FUA & bs->supported_write_flags);
+        BDRV_REQ_WRITE_UNCHANGED | (BDRV_REQ_FUA & bs->supported_write_flags);
     filter->supported_zero_flags =
         BDRV_REQ_WRITE_UNCHANGED |
         ((BDRV_REQ_FUA | BDRV_REQ_MAY_UNMAP | BDRV_REQ_NO_FALLBACK) &

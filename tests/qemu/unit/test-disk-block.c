@@ -55,13 +55,12 @@ static void image_close(Image *image)
 
 static ShmigDisk *disk_open(Image *image, IOThread *io)
 {
-    BlockBackend *blk = blk_new(qemu_get_aio_context(),
-                                BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE,
-                                BLK_PERM_ALL);
+    BlockBackend *blk =
+        blk_new(qemu_get_aio_context(),
+                BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE, BLK_PERM_ALL);
 
     blk_insert_bs(blk, image->bs, &error_abort);
-    return shmig_disk_block_new(blk, iothread_get_aio_context(io),
-                                IMAGE_BYTES);
+    return shmig_disk_block_new(blk, iothread_get_aio_context(io), IMAGE_BYTES);
 }
 
 /* One thread with a ring, as a channel is. */
@@ -116,8 +115,8 @@ static int one_round(Channel *c, unsigned i, uint8_t *buf)
     int ret;
 
     memset(buf, i + 1, CHUNK);
-    ret = request(c, i % 4 ? SHMIG_DISK_WRITE : SHMIG_DISK_ZERO, offset, buf,
-                  &r);
+    ret =
+        request(c, i % 4 ? SHMIG_DISK_WRITE : SHMIG_DISK_ZERO, offset, buf, &r);
     if (ret < 0) {
         return ret;
     }
@@ -256,8 +255,8 @@ static void zero_allocates_nothing(gconstpointer format)
     iothread_join(io);
 }
 
-static bool goes_direct(const char *format, const char *key,
-                        const char *value, int flags)
+static bool goes_direct(const char *format, const char *key, const char *value,
+                        int flags)
 {
     Image image;
     int fd;
@@ -299,8 +298,7 @@ static void direct_as_qemu_does(void)
         return;
     }
     close(direct);
-    g_assert_true(goes_direct("raw", NULL, NULL,
-                              BDRV_O_RDWR | BDRV_O_NOCACHE));
+    g_assert_true(goes_direct("raw", NULL, NULL, BDRV_O_RDWR | BDRV_O_NOCACHE));
 }
 
 /* The name belongs to another file by now. */
@@ -325,8 +323,7 @@ int main(int argc, char **argv)
     qemu_init_main_loop(&error_abort);
     g_test_init(&argc, &argv, NULL);
 
-    g_test_add_data_func("/qemu/disk-block/drains-end/raw", "raw",
-                         drains_end);
+    g_test_add_data_func("/qemu/disk-block/drains-end/raw", "raw", drains_end);
     g_test_add_data_func("/qemu/disk-block/drains-end/qcow2", "qcow2",
                          drains_end);
     g_test_add_func("/qemu/disk-block/close-cancels", close_cancels);
@@ -336,8 +333,7 @@ int main(int argc, char **argv)
                          "qcow2", zero_allocates_nothing);
     g_test_add_func("/qemu/disk-raw/only-plain-files-go-direct",
                     only_plain_files_go_direct);
-    g_test_add_func("/qemu/disk-raw/direct-as-qemu-does",
-                    direct_as_qemu_does);
+    g_test_add_func("/qemu/disk-raw/direct-as-qemu-does", direct_as_qemu_does);
     g_test_add_func("/qemu/disk-raw/replaced-file-is-noticed",
                     replaced_file_is_noticed);
     return g_test_run();

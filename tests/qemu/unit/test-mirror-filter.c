@@ -79,11 +79,13 @@ void shmig_mirror_discarded(ShmigMirror *mirror, uint64_t offset,
 /* Bulk copy, where it is later than whatever was reported. */
 static void apply_bulk(ShmigMirror *mirror, const char *bulk)
 {
+    QEMU_LOCK_GUARD(&mirror->lock);
     for (unsigned i = 0; i < IMAGE_BYTES / 512; i++) {
         if (!mirror->reported[i]) {
             memcpy(mirror->copy + i * 512, bulk + i * 512, 512);
         }
     }
+    mirror->written = 0;
 }
 
 /* An image, the guest's BlockBackend on it, and a mirror. */
@@ -185,8 +187,7 @@ static int coroutine_fn one_request(Writer *w, uint8_t *buf)
     case 3: /* less than a sector */
         return blk_co_pwrite(w->t->guest, offset + 100, 77, buf, 0);
     default:
-        return blk_co_pwrite(w->t->guest, offset, bytes, buf,
-                             BDRV_REQ_FUA);
+        return blk_co_pwrite(w->t->guest, offset, bytes, buf, BDRV_REQ_FUA);
     }
 }
 
@@ -208,8 +209,8 @@ static void start_writers(Setup *t, IOThread **threads, Writer *writers,
 {
     for (unsigned i = 0; i < N_WRITERS; i++) {
         IOThread *thread = threads[i % N_THREADS];
-        AioContext *ctx = thread ? iothread_get_aio_context(thread)
-                                 : qemu_get_aio_context();
+        AioContext *ctx =
+            thread ? iothread_get_aio_context(thread) : qemu_get_aio_context();
 
         writers[i] = (Writer) {
             .t = t,
@@ -276,12 +277,9 @@ static void insert_under_load(void)
 
         setup_insert(&t);
         g_file_get_contents(t.path, &bulk, &length, NULL);
-        WITH_QEMU_LOCK_GUARD(&t.mirror.lock) {
-            apply_bulk(&t.mirror, bulk);
-            t.mirror.written = 0;
-        }
+        apply_bulk(&t.mirror, bulk);
         AIO_WAIT_WHILE_UNLOCKED(NULL, qatomic_read(&t.mirror.written) < 20 &&
-                                      qatomic_read(&running) > 0);
+                                          qatomic_read(&running) > 0);
         bdrv_drain_all_begin();
         check_copy(&t);
         bdrv_drain_all_end();
@@ -323,8 +321,7 @@ static void payload_changes(void)
 
     setup_open(&t);
     setup_insert(&t);
-    qemu_thread_create(&thread, "scribble", scribble, &s,
-                       QEMU_THREAD_JOINABLE);
+    qemu_thread_create(&thread, "scribble", scribble, &s, QEMU_THREAD_JOINABLE);
     for (unsigned i = 0; i < 200; i++) {
         g_assert_cmpint(blk_pwrite(t.guest, i % 8 * 65536, 65536, buf, 0), >=,
                         0);
@@ -425,16 +422,14 @@ static void others_are_kept_out(void)
     blk_unref(other);
 
     bdrv_graph_rdlock_main_loop();
-    g_assert_true(bdrv_op_is_blocked(t.bs, BLOCK_OP_TYPE_MIRROR_SOURCE,
-                                     NULL));
-    g_assert_true(bdrv_op_is_blocked(t.filter, BLOCK_OP_TYPE_COMMIT_SOURCE,
-                                     NULL));
+    g_assert_true(bdrv_op_is_blocked(t.bs, BLOCK_OP_TYPE_MIRROR_SOURCE, NULL));
+    g_assert_true(
+        bdrv_op_is_blocked(t.filter, BLOCK_OP_TYPE_COMMIT_SOURCE, NULL));
     bdrv_graph_rdunlock_main_loop();
     shmig_filter_drop(t.filter);
     t.filter = NULL;
     bdrv_graph_rdlock_main_loop();
-    g_assert_false(bdrv_op_is_blocked(t.bs, BLOCK_OP_TYPE_MIRROR_SOURCE,
-                                      NULL));
+    g_assert_false(bdrv_op_is_blocked(t.bs, BLOCK_OP_TYPE_MIRROR_SOURCE, NULL));
     bdrv_graph_rdunlock_main_loop();
     setup_close(&t);
 }
@@ -473,8 +468,7 @@ int main(int argc, char **argv)
 
     g_test_add_func("/qemu/mirror-filter/overlapping-writes",
                     overlapping_writes);
-    g_test_add_func("/qemu/mirror-filter/insert-under-load",
-                    insert_under_load);
+    g_test_add_func("/qemu/mirror-filter/insert-under-load", insert_under_load);
     g_test_add_func("/qemu/mirror-filter/payload-changes", payload_changes);
     g_test_add_data_func("/qemu/mirror-filter/drain-ends-delay", NULL,
                          drain_ends_delay);
