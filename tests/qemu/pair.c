@@ -54,7 +54,7 @@ static bool has_stopped(Machine *machine)
            has_status(machine, "cancelled");
 }
 
-static bool moved_or_failed(void *opaque)
+bool pair_is_over(void *opaque)
 {
     Pair *pair = opaque;
 
@@ -81,7 +81,7 @@ static bool tell_why(Pair *pair, GError **errp)
 
 bool pair_wait_moved(Pair *pair, GError **errp)
 {
-    loop_wait(moved_or_failed, pair, PAIR_MOVE_SECONDS);
+    loop_wait(pair_is_over, pair, PAIR_MOVE_SECONDS);
     if (!has_status(pair->source, "completed") ||
         !has_status(pair->dest, "completed")) {
         return tell_why(pair, errp);

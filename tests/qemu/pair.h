@@ -92,6 +92,9 @@ bool pair_migrate(Pair *pair, GError **errp);
 /* Waits until both sides have "completed". */
 bool pair_wait_moved(Pair *pair, GError **errp);
 
+/* Whether it has completed on both sides, or ended otherwise: a LoopTest. */
+bool pair_is_over(void *pair);
+
 /* Waits for "failed" on the source and returns QEMU's sentence, or NULL. */
 char *pair_wait_failed(Pair *pair, GError **errp);
 
