@@ -7,6 +7,9 @@
  * one system call for many; what the buffer already holds of a payload is
  * copied, the rest is received into place.
  *
+ * What breaks the protocol leads to DISCARD, where what comes is thrown away:
+ * closing at once, with bytes unread, would take from the peer what it is told.
+ *
  * Ending: the first error or end of file marks the connection dead and shuts
  * the socket down, which completes what is in flight; closed() is called
  * when nothing is.
@@ -33,6 +36,7 @@ typedef enum RxState {
     RX_BODY,
     RX_PLACE, /* records are known, there is no room for the payload */
     RX_PAYLOAD,
+    RX_DISCARD, /* until the connection ends */
 } RxState;
 
 struct ShmigConn {
@@ -46,7 +50,6 @@ struct ShmigConn {
     bool dead;
     bool closed;
     int err;
-    const char *why;
 
     ShmigOp rx_op;
     bool rx_busy;
@@ -91,23 +94,22 @@ static void maybe_closed(ShmigConn *conn)
     if (conn->dead && !conn->closed && !conn->rx_busy && !conn->tx_busy &&
         !conn->parsing) {
         conn->closed = true;
-        conn->ops->closed(conn->opaque, conn->err, conn->why);
+        conn->ops->closed(conn->opaque, conn->err);
     }
 }
 
-static void die(ShmigConn *conn, int err, const char *why)
+static void die(ShmigConn *conn, int err)
 {
     if (!conn->dead) {
         conn->dead = true;
         conn->err = err;
-        conn->why = err == -EPROTO ? why : NULL;
         shutdown(conn->fd, SHUT_RDWR);
     }
 }
 
-void shmig_conn_close(ShmigConn *conn, int err, const char *why)
+void shmig_conn_close(ShmigConn *conn, int err)
 {
-    die(conn, err, why);
+    die(conn, err);
     maybe_closed(conn);
 }
 
@@ -153,7 +155,7 @@ static void rx_done(ShmigOp *op, int res)
     if (res == -EINTR || res == -EAGAIN) {
         res = conn->dead ? -ECONNRESET : res;
     } else if (res <= 0) {
-        die(conn, res, NULL);
+        die(conn, res);
     } else {
         if (conn->count_rx) {
             shmig_count(&conn->stats->wire_bytes, res);
@@ -276,6 +278,13 @@ static int parse_payload(ShmigConn *conn, const char **why)
     return ret < 0 ? ret : 1;
 }
 
+static int discard(ShmigConn *conn)
+{
+    conn->rx_start = conn->rx_end = 0;
+    rx_more(conn, 1);
+    return 0;
+}
+
 static int parse_step(ShmigConn *conn, const char **why)
 {
     switch (conn->rx_state) {
@@ -287,6 +296,8 @@ static int parse_step(ShmigConn *conn, const char **why)
         return parse_place(conn, why);
     case RX_PAYLOAD:
         return parse_payload(conn, why);
+    case RX_DISCARD:
+        return discard(conn);
     }
     g_assert_not_reached();
 }
@@ -306,10 +317,15 @@ static void rx_parse(ShmigConn *conn)
             conn->rx_start = conn->rx_end = 0;
         }
         ret = parse_step(conn, &why);
+        if (ret == -EPROTO) {
+            conn->rx_state = RX_DISCARD;
+            conn->ops->broken(conn->opaque, why);
+            ret = 1;
+        }
     }
     conn->parsing = false;
     if (ret < 0) {
-        die(conn, ret, why);
+        die(conn, ret);
     }
     maybe_closed(conn);
 }
@@ -349,7 +365,7 @@ static void tx_done(ShmigOp *op, int res)
 
     conn->tx_busy = false;
     if (res < 0 && res != -EINTR && res != -EAGAIN) {
-        die(conn, res, NULL);
+        die(conn, res);
     }
     if (!conn->dead) {
         if (res > 0) {

@@ -19,8 +19,8 @@
 typedef struct ShmigConn ShmigConn;
 
 /*
- * A callback that returns -EPROTO sets *why to a constant sentence.  Any
- * error ends the connection: closed() follows.
+ * A callback that returns -EPROTO sets *why to a constant sentence: broken()
+ * follows.  Any other error ends the connection: closed() follows.
  */
 typedef struct ShmigConnOps {
     /* A frame other than DATA came, with its body. */
@@ -37,14 +37,19 @@ typedef struct ShmigConnOps {
                 const char **why);
     /* The payload of the DATA frame is in place. */
     int (*payload)(void *opaque, const char **why);
+    /*
+     * What came breaks the protocol; @why is a constant sentence.  From now on
+     * whatever comes is thrown away, while sending still works: the owner may
+     * say why before it closes the connection.  Once, if at all.
+     */
+    void (*broken)(void *opaque, const char *why);
     /* The frame of the last send was handed to the socket as a whole. */
     void (*sent)(void *opaque);
     /*
      * The connection ended: @err is 0 at the peer's end of file, else
-     * -errno; @why says more for -EPROTO, else it is NULL.  Once, and the
-     * last call.
+     * -errno.  Once, and the last call.
      */
-    void (*closed)(void *opaque, int err, const char *why);
+    void (*closed)(void *opaque, int err);
 } ShmigConnOps;
 
 /*
@@ -81,7 +86,7 @@ void shmig_conn_send_data(ShmigConn *conn, const ShmigRecord *records,
 void shmig_conn_resume(ShmigConn *conn);
 
 /* Ends the connection; closed() comes with @err, from the ring. */
-void shmig_conn_close(ShmigConn *conn, int err, const char *why);
+void shmig_conn_close(ShmigConn *conn, int err);
 
 /* Any thread: shuts the socket down, so that closed() comes soon. */
 void shmig_conn_shutdown(ShmigConn *conn);
