@@ -23,6 +23,13 @@
 #define ALIGN 4096
 #define BUFFER_BYTES (SHMIG_MAX_PAYLOAD + SHMIG_MAX_RECORDS * ALIGN)
 #define MAX_IN_FLIGHT 64
+/*
+ * Bytes of a disk that are not worth a flush in the background, and those
+ * that are at any time: a flush costs about what a few writes cost, and the
+ * last one, which the guest waits for, costs what was left to it.
+ */
+#define FLUSH_LOT (1u << 20)
+#define FLUSH_MUST (128u << 20)
 
 typedef struct Frame Frame;
 
@@ -50,7 +57,9 @@ struct ShmigApply {
     const ShmigApplyOps *ops;
     void *opaque;
     ShmigDisk **disks;
-    bool *written; /* since the last flush */
+    bool *written;       /* ever; the final drain flushes these */
+    uint64_t *unflushed; /* bytes since a flush began */
+    bool flushing;       /* in the background */
     uint32_t n_disks, first_region;
     unsigned channel, channels;
 
@@ -90,6 +99,8 @@ static void piece_done(ShmigOp *op, int res)
     apply->in_flight--;
     if (piece->frame) {
         piece->frame->busy--;
+    } else {
+        apply->flushing = false;
     }
     if (res < 0) {
         fail(apply, piece, res);
@@ -143,6 +154,7 @@ static bool start_piece(ShmigApply *apply, Frame *frame, uint32_t disk,
     if (frame) {
         frame->busy++;
         apply->written[disk] = true;
+        apply->unflushed[disk] += cmd == SHMIG_DISK_WRITE ? length : 0;
     }
     shmig_disk_submit(apply->disks[disk], apply->ring, &piece->req);
     return true;
@@ -225,6 +237,28 @@ static bool start_flushes(ShmigApply *apply)
     return true;
 }
 
+/*
+ * Writes may be in flight meanwhile, which such a flush says nothing about:
+ * the final one is never left out.
+ */
+static void flush_above(ShmigApply *apply, uint64_t bytes)
+{
+    for (uint32_t i = 0; i < apply->n_disks && !apply->flushing; i++) {
+        if (apply->unflushed[i] >= bytes &&
+            start_piece(apply, NULL, i, SHMIG_DISK_FLUSH, 0, 0, NULL)) {
+            apply->unflushed[i] = 0;
+            apply->flushing = true;
+        }
+    }
+}
+
+void shmig_apply_flush_soon(ShmigApply *apply)
+{
+    if (!apply->draining && !apply->failed) {
+        flush_above(apply, FLUSH_LOT);
+    }
+}
+
 static void drain_step(ShmigApply *apply)
 {
     if (!apply->draining || apply->in_flight || apply->failed) {
@@ -265,6 +299,9 @@ static void start(ShmigApply *apply)
     }
     apply->starting = false;
     if (!apply->failed) {
+        if (!apply->draining) {
+            flush_above(apply, FLUSH_MUST);
+        }
         reuse_frames(apply);
         if (!apply->frames[apply->head].used) {
             drain_step(apply);
@@ -355,6 +392,7 @@ ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
     apply->ops = ops;
     apply->opaque = opaque;
     apply->written = g_new0(bool, n_disks);
+    apply->unflushed = g_new0(uint64_t, n_disks);
     apply->n_frames = n_buffers;
     apply->frames = g_new0(Frame, n_buffers);
     for (unsigned i = 0; i < n_buffers; i++) {
@@ -378,6 +416,7 @@ void shmig_apply_free(ShmigApply *apply)
         }
         g_free(apply->frames);
         g_free(apply->written);
+        g_free(apply->unflushed);
         g_free(apply);
     }
 }

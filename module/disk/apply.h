@@ -48,6 +48,13 @@ void shmig_apply_go(ShmigApply *apply);
  */
 void shmig_apply_drain(ShmigApply *apply, bool flush);
 
+/*
+ * A good moment to make durable what was written so far, while other things
+ * happen, so that the flush of the final drain is short.  Does nothing where
+ * little was written.
+ */
+void shmig_apply_flush_soon(ShmigApply *apply);
+
 /* Nothing is in flight. */
 bool shmig_apply_quiet(const ShmigApply *apply);
 

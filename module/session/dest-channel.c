@@ -56,8 +56,10 @@ static int on_payload(void *opaque, const char **why)
     if (dc->receiving_disk) {
         shmig_apply_go(dc->apply);
     } else {
-        shmig_ram_zero(dc->records, dc->n_records, dc->dest->hosts,
-                       dc->index, dc->dest->n_channels);
+        /* The bulk of the disks is through: RAM comes last. */
+        shmig_apply_flush_soon(dc->apply);
+        shmig_ram_zero(dc->records, dc->n_records, dc->dest->hosts, dc->index,
+                       dc->dest->n_channels);
     }
     return 0;
 }
@@ -171,17 +173,19 @@ static void resume(void *opaque)
     shmig_channel_resume(dc->channel);
 }
 
-static void apply_failed(void *opaque, uint32_t disk, uint64_t offset,
-                         int err)
+static void apply_failed(void *opaque, uint32_t disk, uint64_t offset, int err)
 {
     ShmigDestChannel *dc = opaque;
     ShmigOfferDisk *d = g_ptr_array_index(dc->dest->offer->disks, disk);
 
-    shmig_dest_fail(dc->dest, g_error_new(
-        SHMIG_ERROR, SHMIG_ERROR_DISK,
-        "disk \"%s\": writing the destination at offset %" G_GUINT64_FORMAT
-        " failed: %s%s", d->id, offset, g_strerror(-err),
-        err == -ENOSPC ? "; make room there and migrate again" : ""));
+    shmig_dest_fail(
+        dc->dest,
+        g_error_new(
+            SHMIG_ERROR, SHMIG_ERROR_DISK,
+            "disk \"%s\": writing the destination at offset %" G_GUINT64_FORMAT
+            " failed: %s%s",
+            d->id, offset, g_strerror(-err),
+            err == -ENOSPC ? "; make room there and migrate again" : ""));
 }
 
 const ShmigChannelOps shmig_dest_channel_ops = {

@@ -298,6 +298,20 @@ static void test_slow_destination(void)
     disks_free(&d);
 }
 
+/* Most of it is durable before the guest is stopped. */
+static void test_flushed_before_the_end(void)
+{
+    static const Shape one = { "", 1, false, FAKE_DISK_PROMPT };
+    Disks d = disks_new(&one);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(pair_start(d.pair, &error));
+    g_assert_true(pair_settle(d.pair, 1, &error));
+    switch_over(&d);
+    g_assert_cmpuint(fake_disk_calls(d.dest, SHMIG_DISK_FLUSH), ==, 2);
+    disks_free(&d);
+}
+
 static void test_bandwidth(void)
 {
     static const Shape two = { "", 2, false, FAKE_DISK_PROMPT };
@@ -340,6 +354,8 @@ int main(int argc, char **argv)
     g_test_add_func("/session/disk/abort-in-flight",
                     test_abort_with_requests_in_flight);
     g_test_add_func("/session/disk/slow-destination", test_slow_destination);
+    g_test_add_func("/session/disk/flushed-before-the-end",
+                    test_flushed_before_the_end);
     g_test_add_func("/session/disk/bandwidth", test_bandwidth);
     return g_test_run();
 }
