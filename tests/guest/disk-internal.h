@@ -3,6 +3,8 @@
 #ifndef GUEST_DISK_INTERNAL_H
 #define GUEST_DISK_INTERNAL_H
 
+#include <stdbool.h>
+
 #include "latency.h"
 #include "rate.h"
 #include "state.h"
@@ -15,6 +17,8 @@ typedef struct Disk {
     uint32_t *write_buffer[GUEST_MAX_SLOTS];
     uint32_t *read_buffer[GUEST_MAX_SLOTS];
     uint64_t submitted_ns[GUEST_MAX_SLOTS];
+    /* Overlapped another while in flight: which came last is not known. */
+    bool contended[GUEST_MAX_SLOTS];
     uint32_t number;
     uint32_t busy; /* slots in flight */
     uint32_t next_sector;

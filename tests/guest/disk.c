@@ -3,8 +3,9 @@
  * Writing the disks.
  *
  * A slot's buffer holds template bytes for good; a write only stamps the eight
- * words of each sector.  Two requests in flight never overlap, so what each
- * sector must hold afterwards is known.
+ * words of each sector.  Two requests in flight do not overlap, so what each
+ * sector must hold afterwards is known; if they are allowed to, nothing is
+ * expected of the sectors of both until the next write.
  */
 #include "clock.h"
 #include "console.h"
@@ -112,6 +113,39 @@ static void stamp(const Disk *disk, uint32_t slot, uint32_t lba,
     }
 }
 
+/* Whether the request in flight in `slot`, if any, touches these sectors. */
+static bool touches(const Disk *disk, uint32_t slot, uint32_t sector,
+                    uint32_t sectors)
+{
+    const GuestInFlight *r = &disk->state->in_flight[slot];
+    uint32_t lba = disk->state->first_lba + sector;
+
+    return r->op != GUEST_OP_NONE && lba < r->lba + r->sectors &&
+           r->lba < lba + sectors;
+}
+
+static bool overlaps(const Disk *disk, uint32_t sector, uint32_t sectors)
+{
+    for (uint32_t i = 0; disk->busy && i < options.depth; i++) {
+        if (touches(disk, i, sector, sectors)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_contention(Disk *disk, uint32_t slot, uint32_t sector,
+                            uint32_t sectors)
+{
+    disk->contended[slot] = false;
+    for (uint32_t i = 0; disk->busy && i < options.depth; i++) {
+        if (touches(disk, i, sector, sectors)) {
+            disk->contended[i] = true;
+            disk->contended[slot] = true;
+        }
+    }
+}
+
 void disk_submit(Disk *disk, uint32_t slot, uint32_t op, uint32_t sector,
                  uint32_t sectors)
 {
@@ -123,6 +157,7 @@ void disk_submit(Disk *disk, uint32_t slot, uint32_t op, uint32_t sector,
         disk->state->sequence++;
         stamp(disk, slot, lba, sectors, divide(now, 1000000, NULL));
     }
+    note_contention(disk, slot, sector, sectors);
     request->lba = lba;
     request->sectors = sectors;
     request->sequence = disk->state->sequence;
@@ -177,6 +212,17 @@ static void check_read(Disk *disk, uint32_t slot, const GuestInFlight *request)
     }
 }
 
+/* What the sectors of a finished request hold. */
+static uint32_t content_after(const Disk *disk, uint32_t slot)
+{
+    const GuestInFlight *request = &disk->state->in_flight[slot];
+
+    if (disk->contended[slot] || request->op == GUEST_OP_DISCARD) {
+        return GUEST_EXPECT_ANYTHING;
+    }
+    return request->op == GUEST_OP_ZERO ? GUEST_EXPECT_ZERO : request->sequence;
+}
+
 static void finish(Disk *disk, uint32_t slot, uint32_t status, uint64_t now)
 {
     GuestInFlight *request = &disk->state->in_flight[slot];
@@ -185,16 +231,16 @@ static void finish(Disk *disk, uint32_t slot, uint32_t status, uint64_t now)
     disk->done[request->op]++;
     if (status != VIRTIO_BLK_STATUS_OK) {
         note_error(disk, request, status);
-    } else if (request->op == GUEST_OP_WRITE) {
-        expect_sectors(disk, request, request->sequence);
+    } else if (request->op == GUEST_OP_READ) {
+        if (!disk->contended[slot]) {
+            check_read(disk, slot, request);
+        }
+    } else if (request->op != GUEST_OP_FLUSH) {
+        expect_sectors(disk, request, content_after(disk, slot));
+    }
+    if (request->op == GUEST_OP_WRITE && status == VIRTIO_BLK_STATUS_OK) {
         latency_add(&disk->write_latency,
                     divide(now - disk->submitted_ns[slot], 1000, NULL));
-    } else if (request->op == GUEST_OP_ZERO) {
-        expect_sectors(disk, request, GUEST_EXPECT_ZERO);
-    } else if (request->op == GUEST_OP_DISCARD) {
-        expect_sectors(disk, request, GUEST_EXPECT_ANYTHING);
-    } else if (request->op == GUEST_OP_READ) {
-        check_read(disk, slot, request);
     }
     request->op = GUEST_OP_NONE;
 }
@@ -220,21 +266,6 @@ static uint32_t next_random(Disk *disk)
     return x;
 }
 
-static bool overlaps(const Disk *disk, uint32_t sector, uint32_t sectors)
-{
-    uint32_t lba = disk->state->first_lba + sector;
-
-    for (uint32_t i = 0; disk->busy && i < options.depth; i++) {
-        const GuestInFlight *r = &disk->state->in_flight[i];
-
-        if (r->op != GUEST_OP_NONE && lba < r->lba + r->sectors &&
-            r->lba < lba + sectors) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static uint32_t choose_sectors(Disk *disk)
 {
     uint32_t sectors = options.write_bytes
@@ -255,7 +286,7 @@ static uint32_t choose_sector(Disk *disk, uint32_t sectors)
         if (sector + sectors > region) {
             sector = 0;
         }
-        if (overlaps(disk, sector, sectors)) {
+        if (!options.overlap && overlaps(disk, sector, sectors)) {
             return NOWHERE;
         }
         disk->next_sector = sector + sectors;
@@ -266,7 +297,7 @@ static uint32_t choose_sector(Disk *disk, uint32_t sectors)
         if (options.write_bytes) {
             sector -= sector % sectors;
         }
-        if (!overlaps(disk, sector, sectors)) {
+        if (options.overlap || !overlaps(disk, sector, sectors)) {
             return sector;
         }
     }

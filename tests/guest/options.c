@@ -58,6 +58,7 @@ static const Option table[] = {
     { "wz", KIND_NUMBER, false, 0, UINT32_MAX, &options.zero },
     { "discard", KIND_NUMBER, false, 0, UINT32_MAX, &options.discard },
     { "read", KIND_NUMBER, false, 0, UINT32_MAX, &options.read },
+    { "overlap", KIND_FLAG, false, 0, 1, &options.overlap },
     { "tick", KIND_NUMBER, false, 0, 60000, &options.tick_ms },
     { "spin", KIND_FLAG, false, 0, 1, &options.spin },
 };
