@@ -260,32 +260,45 @@ bool shmig_commit(MigrationState *s)
     g_assert_not_reached();
 }
 
-bool shmig_cancel(void)
+bool shmig_may_cancel(void)
 {
-    ShmigOutgoing *out = shmig_outgoing;
-
-    if (!out) {
-        return true;
-    }
-    if (out->committed) {
+    if (shmig_outgoing && shmig_outgoing->committed) {
         warn_report("the migration cannot be cancelled any more: the guest "
                     "was given to the destination");
         return false;
     }
+    return true;
+}
+
+/* Nothing but us would end it: QEMU has not got its file yet. */
+static void cancel_connect(ShmigOutgoing *out)
+{
+    shmig_info_keep(out);
+    shmig_outgoing = NULL;
+    shmig_connect_abandon(out->connect);
+    out->source = NULL; /* the thread's */
+    yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
+    yank_unregister_instance(MIGRATION_YANK_INSTANCE);
+    g_clear_pointer(&out->s->vmdesc, json_writer_free);
+    free_outgoing(out);
+}
+
+/*
+ * The state is "cancelling" by now, so that the failure of the session is
+ * not taken for a failure of the migration.
+ */
+void shmig_cancel(void)
+{
+    ShmigOutgoing *out = shmig_outgoing;
+
+    if (!out) {
+        return;
+    }
     trace_shmig_cancel(ShmigPhase_str(qatomic_read(&out->phase)));
     shmig_outgoing_fail(out, "the migration was cancelled");
     if (out->connect) {
-        /* Nothing else would end it: QEMU has not got its file yet. */
-        shmig_info_keep(out);
-        shmig_outgoing = NULL;
-        shmig_connect_abandon(out->connect);
-        out->source = NULL; /* the thread's */
-        yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
-        yank_unregister_instance(MIGRATION_YANK_INSTANCE);
-        g_clear_pointer(&out->s->vmdesc, json_writer_free);
-        free_outgoing(out);
+        cancel_connect(out);
     }
-    return true;
 }
 
 /* SaveVMHandlers' save_cleanup: the migration ended, in whatever way. */

@@ -70,6 +70,7 @@ static int fail_gerror(ShmigOutgoing *out, GError *gerr)
 static int save_setup(QEMUFile *f, void *opaque, Error **errp)
 {
     ShmigOutgoing *out = shmig_outgoing;
+    int ret;
 
     qemu_put_be32(f, SHMIG_SECTION_BLOCKS);
     qemu_put_be32(f, out->ram->n);
@@ -78,7 +79,11 @@ static int save_setup(QEMUFile *f, void *opaque, Error **errp)
         qemu_put_be64(f, out->ram->blocks[i].used_bytes);
     }
     trace_shmig_save_setup(out->ram->n);
-    return qemu_fflush(f);
+    ret = qemu_fflush(f);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "the migration stream was closed");
+    }
+    return ret;
 }
 
 static uint64_t ram_sum(ShmigOutgoing *out, size_t field)
