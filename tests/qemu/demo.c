@@ -39,7 +39,7 @@ static const PairOptions demo_options = {
     .vcpus = VCPUS,
     .memory_mib = MEMORY_MIB,
     .disk_mib = DISK_MIB,
-    .guest = "mem=96 zero=64 disk=16 dirty=2000 write=200 wsize=mixed "
+    .guest = "mem=96 zero=64 dirty=2000 write=200 wsize=mixed "
              "wz=20 discard=31 read=10",
     .disks = { { .format = "raw" }, { .format = "qcow2" } },
     .address = PAIR_TCP4,

@@ -7,14 +7,14 @@
 #include "pair.h"
 
 /* The region of each disk that the guest writes. */
-#define REGION_MIB 8
-#define DISK_MIB 48
+#define REGION_MIB 4
+#define DISK_MIB 40
 #define MEMORY_MIB 64
 /* Filling memory and looking at disks, on a busy host without hardware. */
 #define READY_SECONDS 120
 #define TEMPLATE_BYTES (1024 * 1024)
 
-#define GUEST_OPTIONS "mem=16 zero=8 blank=1 disk=8"
+#define GUEST_OPTIONS "mem=8 zero=8 blank=1 disk=4"
 
 static void G_GNUC_PRINTF(2, 3) add(GPtrArray *args, const char *format, ...)
 {
