@@ -109,7 +109,7 @@ bool shmig_sync_recv_hello(int fd, ShmigHello *hello, int64_t deadline_us,
     }
     if (shmig_hello_decode(raw, hello, &why) < 0) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_PROTOCOL,
-                    "the peer does not speak shmig: %s", why);
+                    "the peer broke the protocol: %s", why);
         return false;
     }
     return true;

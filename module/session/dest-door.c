@@ -8,13 +8,16 @@
 #include "shmig/base/error.h"
 #include "shmig/io/sync.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HELLO_US (5 * G_USEC_PER_SEC)
-/* The source may have far more to prepare before it joins the rest. */
-#define JOIN_US (30 * G_USEC_PER_SEC)
+int64_t shmig_dest_hello_deadline(const ShmigDest *dest)
+{
+    return g_get_monotonic_time() + dest->hello_us;
+}
 
 static bool reply(ShmigDest *dest, int fd, const ShmigHello *theirs,
                   const char *refusal, int64_t deadline_us)
@@ -105,12 +108,13 @@ static void drop_offer(ShmigDest *dest)
     dest->n_ram = dest->n_disks = dest->n_regions = 0;
 }
 
-static void check(ShmigDest *dest, const ShmigHello *hello,
-                  GPtrArray *problems)
+static void check(ShmigDest *dest, const ShmigHello *hello, GPtrArray *problems)
 {
     if (dest->offer->channels != hello->channels) {
-        g_ptr_array_add(problems, g_strdup(
-            "the offer and the hello name different numbers of channels"));
+        g_ptr_array_add(
+            problems,
+            g_strdup(
+                "the offer and the hello name different numbers of channels"));
         return;
     }
     dest->ops->check(dest->opaque, dest, dest->offer, problems);
@@ -118,8 +122,10 @@ static void check(ShmigDest *dest, const ShmigHello *hello,
         ShmigOfferDisk *d = g_ptr_array_index(dest->offer->disks, i);
 
         if (!dest->disks[i]) {
-            g_ptr_array_add(problems, g_strdup_printf(
-                "disk \"%s\": the destination has no such disk", d->id));
+            g_ptr_array_add(
+                problems,
+                g_strdup_printf("disk \"%s\": the destination has no such disk",
+                                d->id));
         }
     }
 }
@@ -128,7 +134,7 @@ static void check(ShmigDest *dest, const ShmigHello *hello,
 static GPtrArray *receive_offer(ShmigDest *dest, int fd,
                                 const ShmigHello *hello)
 {
-    int64_t deadline_us = g_get_monotonic_time() + HELLO_US;
+    int64_t deadline_us = shmig_dest_hello_deadline(dest);
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) body = NULL;
     GPtrArray *problems;
@@ -136,8 +142,7 @@ static GPtrArray *receive_offer(ShmigDest *dest, int fd,
     const void *data;
     gsize bytes;
 
-    body = shmig_sync_recv_frame(fd, SHMIG_FRAME_OFFER, 0, deadline_us,
-                                 &error);
+    body = shmig_sync_recv_frame(fd, SHMIG_FRAME_OFFER, 0, deadline_us, &error);
     if (!body) {
         g_message("a connection ended before its offer: %s", error->message);
         return NULL;
@@ -158,46 +163,51 @@ static GPtrArray *receive_offer(ShmigDest *dest, int fd,
     return problems;
 }
 
-static bool answer(int fd, const GPtrArray *problems)
+static bool answer(ShmigDest *dest, int fd, const GPtrArray *problems)
 {
     g_autoptr(GBytes) body = shmig_answer_encode(problems);
 
     return shmig_sync_send_frame(fd, SHMIG_FRAME_ANSWER, 0, body,
-                                 g_get_monotonic_time() + HELLO_US, NULL);
+                                 shmig_dest_hello_deadline(dest), NULL);
 }
 
-static void fail_text(ShmigDest *dest, ShmigErrorCode code, const char *text)
+/* With the lock held; an abort that came meanwhile stays. */
+static void listen_again(ShmigDest *dest)
+{
+    if (dest->state == SHMIG_DEST_OFFERED) {
+        shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
+    }
+}
+
+void shmig_dest_fail_text(ShmigDest *dest, ShmigErrorCode code,
+                          const char *text)
 {
     shmig_dest_fail(dest, g_error_new_literal(SHMIG_ERROR, code, text));
 }
 
-/* Channel 0 came and its offer is good: waits for the others. */
-static void wait_for_rest(ShmigDest *dest)
+/*
+ * The offer was looked at: begins a session or goes back to where we were.
+ * The session is there to join before the answer lets the source do so.
+ */
+static bool take_source(ShmigDest *dest, int fd, const ShmigHello *hello,
+                        GPtrArray *problems)
 {
-    int64_t until = g_get_monotonic_time() + JOIN_US;
-    bool all;
+    g_autoptr(GError) fault = shmig_fault_get(&dest->fault);
+    bool ok;
 
-    pthread_mutex_lock(&dest->lock);
-    while (dest->n_joined < dest->n_channels && !dest->closing &&
-           shmig_cond_wait_until(&dest->cond, &dest->lock, until)) {
+    if (problems && fault) {
+        g_ptr_array_add(problems, g_strdup(fault->message));
     }
-    all = dest->n_joined == dest->n_channels;
-    pthread_mutex_unlock(&dest->lock);
-    if (all) {
-        shmig_dest_start(dest);
-    } else {
-        fail_text(dest, SHMIG_ERROR_LOST,
-                  "the source did not open all its channels in time");
+    if (problems && !problems->len) {
+        dest->join_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (dest->join_fd < 0) {
+            g_ptr_array_add(
+                problems,
+                g_strdup_printf("the destination has no eventfd left: %s",
+                                g_strerror(errno)));
+        }
     }
-}
-
-/* The session is ours to join before the answer lets the source do so. */
-static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
-{
-    g_autoptr(GPtrArray) problems = receive_offer(dest, fd, hello);
-    bool ok = problems && !problems->len;
-
-    pthread_mutex_lock(&dest->lock);
+    ok = problems && !problems->len;
     if (ok) {
         memcpy(dest->session, hello->session, sizeof(dest->session));
         dest->n_channels = hello->channels;
@@ -208,61 +218,116 @@ static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
         shmig_dest_set_state(dest, SHMIG_DEST_JOINING);
     } else {
         drop_offer(dest);
-        shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
-    }
-    pthread_mutex_unlock(&dest->lock);
-    if (problems && !answer(fd, problems) && ok) {
-        fail_text(dest, SHMIG_ERROR_LOST,
-                  "the source was lost while it was answered");
+        listen_again(dest);
     }
     return ok;
 }
 
-/* Whether the connection is kept, and whether it is the session's first. */
-static bool let_in(ShmigDest *dest, int fd, bool *first)
+static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
 {
-    int64_t deadline_us = g_get_monotonic_time() + HELLO_US;
-    g_autoptr(GError) error = NULL;
-    const char *refusal;
-    ShmigHello hello;
+    g_autoptr(GPtrArray) problems = receive_offer(dest, fd, hello);
+    bool ok;
 
-    if (!shmig_sync_recv_hello(fd, &hello, deadline_us, &error)) {
-        g_message("a connection was closed: %s", error->message);
-        return false;
-    }
     pthread_mutex_lock(&dest->lock);
-    if (hello.version_min > SHMIG_VERSION_MAX ||
-        hello.version_max < SHMIG_VERSION_MIN) {
+    ok = take_source(dest, fd, hello, problems);
+    pthread_mutex_unlock(&dest->lock);
+    if (problems && !answer(dest, fd, problems) && ok) {
+        shmig_dest_fail_text(dest, SHMIG_ERROR_LOST,
+                             "the source was lost while it was answered");
+    }
+    return ok;
+}
+
+/* NULL if the connection may come in, which is noted; or why not. */
+static const char *admit(ShmigDest *dest, const ShmigHello *hello)
+{
+    const char *refusal;
+
+    pthread_mutex_lock(&dest->lock);
+    if (hello->refused) {
+        refusal = "a hello that refuses, though nobody asked for anything";
+    } else if (hello->version_min > SHMIG_VERSION_MAX ||
+               hello->version_max < SHMIG_VERSION_MIN) {
         refusal = "the destination speaks version 1 of the shmig protocol "
                   "only";
     } else {
-        refusal = hello.channel ? refuse_further(dest, &hello)
-                                : refuse_first(dest);
+        refusal =
+            hello->channel ? refuse_further(dest, hello) : refuse_first(dest);
     }
-    if (!refusal && !hello.channel) {
+    if (!refusal && !hello->channel) {
         shmig_dest_set_state(dest, SHMIG_DEST_OFFERED);
     } else if (!refusal) {
         dest->n_admitted++;
     }
     pthread_mutex_unlock(&dest->lock);
-    if (!reply(dest, fd, &hello, refusal, deadline_us) || refusal) {
-        if (!refusal && !hello.channel) {
-            pthread_mutex_lock(&dest->lock);
-            shmig_dest_set_state(dest, SHMIG_DEST_LISTENING);
-            pthread_mutex_unlock(&dest->lock);
+    return refusal;
+}
+
+/* It was admitted and could not be told. */
+static void lose(ShmigDest *dest, unsigned channel)
+{
+    if (channel) {
+        shmig_dest_fail_text(
+            dest, SHMIG_ERROR_LOST,
+            "the source was lost while it opened its channels");
+    } else {
+        pthread_mutex_lock(&dest->lock);
+        listen_again(dest);
+        pthread_mutex_unlock(&dest->lock);
+    }
+}
+
+static bool further_channel(ShmigDest *dest, int fd, unsigned channel)
+{
+    bool ok;
+
+    pthread_mutex_lock(&dest->lock);
+    ok = dest->state == SHMIG_DEST_JOINING;
+    if (ok) {
+        dest->fds[channel] = fd;
+        dest->n_joined++;
+        shmig_dest_tell_joins(dest);
+    }
+    pthread_mutex_unlock(&dest->lock);
+    return ok;
+}
+
+/* What came is no hello; perhaps the peer understands that. */
+static void refuse_malformed(ShmigDest *dest, int fd, const GError *error)
+{
+    /* What a refusal repeats when there is nothing to repeat. */
+    ShmigHello nothing = { .channels = 1 };
+
+    reply(dest, fd, &nothing, error->message, shmig_dest_hello_deadline(dest));
+}
+
+/* Whether the connection is kept, and whether it is the session's first. */
+static bool let_in(ShmigDest *dest, int fd, bool *first)
+{
+    int64_t deadline_us = shmig_dest_hello_deadline(dest);
+    g_autoptr(GError) error = NULL;
+    const char *refusal;
+    ShmigHello hello;
+
+    if (!shmig_sync_recv_hello(fd, &hello, deadline_us, &error)) {
+        if (error->code == SHMIG_ERROR_PROTOCOL) {
+            refuse_malformed(dest, fd, error);
+        } else {
+            g_message("a connection was closed: %s", error->message);
         }
         return false;
     }
-    *first = !hello.channel;
-    if (*first) {
-        return first_channel(dest, fd, &hello);
+    refusal = admit(dest, &hello);
+    if (!reply(dest, fd, &hello, refusal, deadline_us) && !refusal) {
+        lose(dest, hello.channel);
+        return false;
     }
-    pthread_mutex_lock(&dest->lock);
-    dest->fds[hello.channel] = fd;
-    dest->n_joined++;
-    pthread_cond_broadcast(&dest->cond);
-    pthread_mutex_unlock(&dest->lock);
-    return true;
+    if (refusal) {
+        return false;
+    }
+    *first = !hello.channel;
+    return *first ? first_channel(dest, fd, &hello)
+                  : further_channel(dest, fd, hello.channel);
 }
 
 void *shmig_dest_door(void *opaque)
@@ -278,7 +343,7 @@ void *shmig_dest_door(void *opaque)
     if (!kept) {
         close(door->fd);
     } else if (first) {
-        wait_for_rest(dest);
+        shmig_dest_gather(dest);
     }
     pthread_mutex_lock(&dest->lock);
     dest->n_doors--;

@@ -3,6 +3,7 @@
 #ifndef SHMIG_SESSION_DEST_INTERNAL_H
 #define SHMIG_SESSION_DEST_INTERNAL_H
 
+#include "shmig/base/error.h"
 #include "shmig/base/wait.h"
 #include "shmig/disk/apply.h"
 #include "shmig/session/channel.h"
@@ -48,6 +49,9 @@ struct ShmigDest {
     /* Constant. */
     const ShmigDestOps *ops;
     void *opaque;
+    /* Time limits; a test may shorten them before the first accept(). */
+    int64_t hello_us; /* for a hello, an offer, an answer: each */
+    int64_t join_us;  /* for all further channels */
 
     /* Constant once data flows. */
     ShmigOffer *offer;
@@ -69,11 +73,12 @@ struct ShmigDest {
     GThread *event_thread; /* tells ops */
 
     pthread_mutex_t lock;
-    pthread_cond_t cond; /* of joins and doors */
+    pthread_cond_t cond; /* of doors */
     /* Under the lock. */
     ShmigDestState state;
     unsigned n_admitted; /* channels that said a good hello */
     unsigned n_joined;   /* of these: answered */
+    int join_fd;         /* eventfd: a join, or the end; or -1 */
     bool started;
     bool closing;
     unsigned n_final;
@@ -90,10 +95,18 @@ extern const ShmigApplyOps shmig_dest_apply_ops;
 /* With the lock held. */
 void shmig_dest_set_state(ShmigDest *dest, ShmigDestState state);
 void shmig_dest_event(ShmigDest *dest, ShmigDestEvent event);
-/* Takes @error; ends the session if it is the first and not ours already. */
-void shmig_dest_fail(ShmigDest *dest, GError *error);
-/* All channels are there: starts them.  From a door's thread. */
-void shmig_dest_start(ShmigDest *dest);
+/* Without it: ends the session if it is the first and not ours already. */
+void shmig_dest_fail(ShmigDest *dest, GError *error); /* takes @error */
+void shmig_dest_fail_text(ShmigDest *dest, ShmigErrorCode code,
+                          const char *text);
+/* Tells the door that waits for the channels of something new. */
+void shmig_dest_tell_joins(ShmigDest *dest);
+/* Starts the channels, if all are there.  From a door's thread. */
+bool shmig_dest_start(ShmigDest *dest);
+/* Channel 0 came and its offer is good: waits for the others, and starts. */
+void shmig_dest_gather(ShmigDest *dest);
+/* The moment by which what a peer owes us now has to be there. */
+int64_t shmig_dest_hello_deadline(const ShmigDest *dest);
 /* The thread of a connection that says hello. */
 void *shmig_dest_door(void *opaque);
 /* What it gets. */

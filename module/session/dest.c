@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The destination's half of a session: its states, its events, its end.
- * dest-door.c lets connections in, dest-channel.c receives.
+ * dest-door.c lets connections in, dest-gather.c waits until all are there,
+ * dest-channel.c receives.
  *
  * LISTENING → OFFERED → JOINING → RUNNING → LOADED → OWNER; a refused offer
  * goes back to LISTENING, any failure before OWNER goes to FAILED.
@@ -11,11 +12,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* Connections that may be saying hello at the same time. */
 #define MAX_DOORS 128
+#define HELLO_US (5 * G_USEC_PER_SEC)
+/* The source may have far more to prepare before it joins the rest. */
+#define JOIN_US (30 * G_USEC_PER_SEC)
 
 static const char *const state_names[] = {
     [SHMIG_DEST_LISTENING] = "listening", [SHMIG_DEST_OFFERED] = "offered",
@@ -89,6 +94,13 @@ static void end_channels(ShmigDest *dest)
     }
 }
 
+void shmig_dest_tell_joins(ShmigDest *dest)
+{
+    if (dest->join_fd >= 0) {
+        eventfd_write(dest->join_fd, 1);
+    }
+}
+
 void shmig_dest_fail(ShmigDest *dest, GError *error)
 {
     pthread_mutex_lock(&dest->lock);
@@ -100,15 +112,15 @@ void shmig_dest_fail(ShmigDest *dest, GError *error)
         shmig_dest_set_state(dest, SHMIG_DEST_FAILED);
         end_channels(dest);
         shmig_dest_event(dest, SHMIG_DEST_EVENT_FAILED);
-        pthread_cond_broadcast(&dest->cond);
+        shmig_dest_tell_joins(dest);
     }
     pthread_mutex_unlock(&dest->lock);
 }
 
 void shmig_dest_abort(ShmigDest *dest, const char *reason)
 {
-    shmig_dest_fail(dest, g_error_new_literal(
-        SHMIG_ERROR, SHMIG_ERROR_CANCELLED, reason));
+    shmig_dest_fail(
+        dest, g_error_new_literal(SHMIG_ERROR, SHMIG_ERROR_CANCELLED, reason));
 }
 
 GError *shmig_dest_error(ShmigDest *dest)
@@ -131,11 +143,11 @@ static bool make_channel(ShmigDest *dest, unsigned i, int stream_fd,
         return false;
     }
     dest->fds[i] = -1;
-    dc->apply = shmig_apply_new(
-        shmig_channel_ring(dc->channel), dest->disks, dest->n_disks,
-        dest->n_ram, i, dest->n_channels,
-        CLAMP(SHMIG_DEST_BUFFERS / dest->n_channels, 2, 6),
-        &shmig_dest_apply_ops, dc);
+    dc->apply =
+        shmig_apply_new(shmig_channel_ring(dc->channel), dest->disks,
+                        dest->n_disks, dest->n_ram, i, dest->n_channels,
+                        CLAMP(SHMIG_DEST_BUFFERS / dest->n_channels, 2, 6),
+                        &shmig_dest_apply_ops, dc);
     return true;
 }
 
@@ -156,22 +168,22 @@ static bool make_channels(ShmigDest *dest, GError **errp)
             if (!i) {
                 close(pair[0]);
             }
+            close(dest->qemu_fd);
+            dest->qemu_fd = -1;
             return false;
         }
     }
     return true;
 }
 
-void shmig_dest_start(ShmigDest *dest)
+bool shmig_dest_start(ShmigDest *dest)
 {
     GError *error = NULL;
+    bool started;
 
-    if (!make_channels(dest, &error)) {
-        shmig_dest_fail(dest, error);
-        return;
-    }
     pthread_mutex_lock(&dest->lock);
-    if (dest->state == SHMIG_DEST_JOINING) {
+    if (dest->state == SHMIG_DEST_JOINING &&
+        dest->n_joined == dest->n_channels && make_channels(dest, &error)) {
         shmig_dest_set_state(dest, SHMIG_DEST_RUNNING);
         dest->started = true;
         for (unsigned i = 0; i < dest->n_channels; i++) {
@@ -179,7 +191,12 @@ void shmig_dest_start(ShmigDest *dest)
         }
         shmig_dest_event(dest, SHMIG_DEST_EVENT_CONNECTED);
     }
+    started = dest->started;
     pthread_mutex_unlock(&dest->lock);
+    if (error) {
+        shmig_dest_fail(dest, error);
+    }
+    return started;
 }
 
 void shmig_dest_accept(ShmigDest *dest, int fd)
@@ -187,7 +204,7 @@ void shmig_dest_accept(ShmigDest *dest, int fd)
     ShmigDestDoor *door = g_new(ShmigDestDoor, 1);
     bool full;
 
-    *door = (ShmigDestDoor){ .dest = dest, .fd = fd };
+    *door = (ShmigDestDoor) { .dest = dest, .fd = fd };
     pthread_mutex_lock(&dest->lock);
     full = dest->n_doors >= MAX_DOORS || dest->closing;
     if (!full) {
@@ -221,8 +238,7 @@ void shmig_dest_go(ShmigDest *dest)
     __atomic_store_n(&dest->go, 1, __ATOMIC_RELEASE);
     pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_RUNNING) {
-        shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_GO, 0,
-                              0);
+        shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_GO, 0, 0);
     }
     pthread_mutex_unlock(&dest->lock);
 }
@@ -232,8 +248,8 @@ void shmig_dest_ready(ShmigDest *dest)
     pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_RUNNING) {
         shmig_dest_set_state(dest, SHMIG_DEST_LOADED);
-        shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_READY,
-                              0, 0);
+        shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_READY, 0,
+                              0);
     }
     pthread_mutex_unlock(&dest->lock);
 }
@@ -242,8 +258,7 @@ void shmig_dest_running(ShmigDest *dest)
 {
     pthread_mutex_lock(&dest->lock);
     g_assert(dest->state == SHMIG_DEST_OWNER);
-    shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_RUNNING, 0,
-                          0);
+    shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_RUNNING, 0, 0);
     pthread_mutex_unlock(&dest->lock);
 }
 
@@ -258,7 +273,9 @@ ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque)
 
     dest->ops = ops;
     dest->opaque = opaque;
-    dest->qemu_fd = -1;
+    dest->qemu_fd = dest->join_fd = -1;
+    dest->hello_us = HELLO_US;
+    dest->join_us = JOIN_US;
     pthread_mutex_init(&dest->lock, NULL);
     shmig_cond_init(&dest->cond);
     shmig_fault_init(&dest->fault);
@@ -280,7 +297,7 @@ static void close_doors(ShmigDest *dest)
     while (g_hash_table_iter_next(&iter, &fd, NULL)) {
         shutdown(GPOINTER_TO_INT(fd), SHUT_RDWR);
     }
-    pthread_cond_broadcast(&dest->cond);
+    shmig_dest_tell_joins(dest);
     while (dest->n_doors) {
         pthread_cond_wait(&dest->cond, &dest->lock);
     }
@@ -304,6 +321,9 @@ static void free_channels(ShmigDest *dest)
         if (dest->fds[i] >= 0) {
             close(dest->fds[i]);
         }
+    }
+    if (dest->join_fd >= 0) {
+        close(dest->join_fd);
     }
     g_free(dest->channels);
     g_free(dest->fds);

@@ -105,6 +105,9 @@ bool raw_write(RawPeer *peer, const void *bytes, size_t n)
     while (n) {
         ssize_t ret = send(peer->fd, p, n, MSG_NOSIGNAL);
 
+        if (ret < 0 && errno == EINTR) {
+            continue; /* a timeout on a socket forbids to restart */
+        }
         if (ret < 0) {
             g_assert_cmpint(errno, !=, EAGAIN);
             return false;
@@ -169,6 +172,9 @@ bool raw_read(RawPeer *peer, void *bytes, size_t n)
     while (n) {
         ssize_t ret = recv(peer->fd, p, n, 0);
 
+        if (ret < 0 && errno == EINTR) {
+            continue;
+        }
         if (ret <= 0) {
             g_assert_true(ret == 0 || errno != EAGAIN);
             return false;
