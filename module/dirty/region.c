@@ -104,6 +104,7 @@ ShmigRegion *shmig_region_new(uint32_t id, ShmigRegionKind kind,
     region->n_granules = ((length_bytes - 1) >> region->granule_shift) + 1;
     region->n_stripes = (length_bytes - 1) / SHMIG_STRIPE_BYTES + 1;
     region->pending = g_new0(uint64_t, region_words(region));
+    region->sent = g_new0(uint64_t, region_words(region));
     return region;
 }
 
@@ -111,6 +112,7 @@ void shmig_region_free(ShmigRegion *region)
 {
     if (region) {
         g_free(region->pending);
+        g_free(region->sent);
         g_free(region);
     }
 }
@@ -133,6 +135,22 @@ uint64_t shmig_region_set(ShmigRegion *region, uint64_t first, uint64_t n)
     }
     count_sub(region, end - first - fresh);
     return fresh;
+}
+
+uint64_t shmig_region_mark_sent(ShmigRegion *region, uint64_t first,
+                                uint64_t n)
+{
+    uint64_t end = cut(region, first, n);
+    uint64_t again = 0;
+
+    for (uint64_t w = first / WORD_BITS; w * WORD_BITS < end; w++) {
+        uint64_t mask = word_mask(w, first, end);
+        uint64_t old =
+            __atomic_fetch_or(&region->sent[w], mask, __ATOMIC_RELAXED);
+
+        again += popcount(mask & old);
+    }
+    return again;
 }
 
 uint64_t shmig_region_set_bytes(ShmigRegion *region, uint64_t offset,

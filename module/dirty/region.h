@@ -36,6 +36,7 @@ typedef struct ShmigRegion {
     /* Atomic. */
     uint64_t *pending;
     uint64_t pending_granules; /* bits set in @pending; for a moment more */
+    uint64_t *sent;            /* granules that were sent at least once */
 } ShmigRegion;
 
 /* All clear.  @length_bytes is not 0. */
@@ -75,6 +76,13 @@ uint64_t shmig_region_clear(ShmigRegion *region, uint64_t first, uint64_t n);
 /* Whether any bit in [first, first + n) is set / all of them are. */
 bool shmig_region_any(const ShmigRegion *region, uint64_t first, uint64_t n);
 bool shmig_region_all(const ShmigRegion *region, uint64_t first, uint64_t n);
+
+/*
+ * Notes that [first, first + n) is sent; returns how many were sent before.
+ * For statistics only: no ordering.
+ */
+uint64_t shmig_region_mark_sent(ShmigRegion *region, uint64_t first,
+                                uint64_t n);
 
 uint64_t shmig_region_pending_bytes(const ShmigRegion *region);
 

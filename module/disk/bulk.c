@@ -249,8 +249,15 @@ static uint64_t run_length(const Slot *slot, uint64_t at, bool *zero)
 static void slot_batch(Slot *slot, ShmigBatch *batch)
 {
     ShmigDiskSource *source = &slot->bulk->disks[slot->disk];
-    uint64_t at = 0;
+    uint64_t granule = (uint64_t)1 << source->region->granule_shift;
+    uint64_t at = 0, again;
 
+    again = shmig_region_mark_sent(
+        source->region, slot->offset >> source->region->granule_shift,
+        (slot->length + granule - 1) >> source->region->granule_shift);
+    if (again) {
+        shmig_count(&source->stats.resent_bytes, again * granule);
+    }
     shmig_batch_reset(batch);
     while (at < slot->length) {
         bool zero;

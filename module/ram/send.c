@@ -24,6 +24,15 @@ static bool mine(const ShmigRamWalk *walk, const ShmigRegion *region)
            walk->channel;
 }
 
+static void count_resent(ShmigRamBlock *block, uint64_t first, uint64_t n)
+{
+    uint64_t again = shmig_region_mark_sent(block->region, first, n);
+
+    if (again) {
+        shmig_count(&block->stats.resent_bytes, again * PAGE);
+    }
+}
+
 /* Adds the pages [first, first + n), whose pending bits are cleared. */
 static void add_run(ShmigRamBlock *block, uint64_t first, uint64_t n,
                     ShmigBatch *batch)
@@ -43,6 +52,7 @@ static void add_run(ShmigRamBlock *block, uint64_t first, uint64_t n,
         }
         if (shmig_batch_full(batch)) {
             shmig_region_set_bytes(region, offset, end - offset);
+            count_resent(block, first, offset / PAGE - first);
             return;
         }
         shmig_batch_add(batch, region->id, offset, bytes, zero ? NULL : at);
@@ -50,6 +60,7 @@ static void add_run(ShmigRamBlock *block, uint64_t first, uint64_t n,
                          : &block->stats.data_bytes, bytes);
         offset += bytes;
     }
+    count_resent(block, first, n);
 }
 
 /* Adds what is pending in the walk's stripe; 1 if the stripe is done. */

@@ -273,6 +273,18 @@ static void test_race(void)
                     0);
 }
 
+static void test_mark_sent(void)
+{
+    ShmigRegion *region = shmig_region_new(0, SHMIG_REGION_RAM, 200 * 4096);
+
+    g_assert_cmpuint(shmig_region_mark_sent(region, 60, 10), ==, 0);
+    g_assert_cmpuint(shmig_region_mark_sent(region, 65, 100), ==, 5);
+    g_assert_cmpuint(shmig_region_mark_sent(region, 190, 100), ==, 0);
+    g_assert_cmpuint(shmig_region_mark_sent(region, 0, 200), ==, 115);
+    g_assert_cmpuint(region->pending_granules, ==, 0);
+    shmig_region_free(region);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -282,6 +294,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty/region/set-bytes", test_set_bytes);
     g_test_add_func("/dirty/region/random", test_random);
     g_test_add_func("/dirty/region/find-stays-inside", test_find_stays_inside);
+    g_test_add_func("/dirty/region/mark-sent", test_mark_sent);
     g_test_add_func("/dirty/region/race", test_race);
     return g_test_run();
 }
