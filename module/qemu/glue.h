@@ -110,6 +110,8 @@ void shmig_count_sent(ShmigOutgoing *out);
 /* incoming.c */
 bool shmig_incoming_connected(void);
 Error *shmig_incoming_error(void);
+/* QEMU is about to exit; main thread. */
+void shmig_incoming_shutdown(void);
 
 /* info.c */
 /* Keeps what the migration's end was like, for later queries. */

@@ -243,15 +243,21 @@ static void yank_incoming(void *opaque)
     shmig_dest_abort(in->dest, "the migration was yanked");
 }
 
-/* No coroutine is around: the block graph may be changed.  It comes after
- * the calls that the session made: the main loop keeps their order. */
+/* The session is gone, and no coroutine is around: the block graph may be
+ * changed. */
+static void give_back(ShmigIncoming *in)
+{
+    shmig_disks_release(in->disks);
+    g_clear_pointer(&in->disks, shmig_disks_free);
+    g_clear_pointer(&in->ram, shmig_ram_blocks_free);
+}
+
+/* After all calls that the session made: the main loop keeps their order. */
 static gboolean free_in_main(void *opaque)
 {
     ShmigIncoming *in = opaque;
 
-    shmig_disks_release(in->disks);
-    shmig_disks_free(in->disks);
-    shmig_ram_blocks_free(in->ram);
+    give_back(in);
     g_free(in);
     return G_SOURCE_REMOVE;
 }
@@ -268,7 +274,23 @@ static void transport_cleanup(void *opaque)
     object_unref(OBJECT(in->listener));
     shmig_dest_free(in->dest);
     in->dest = NULL;
+    if (!qemu_in_coroutine()) {
+        give_back(in);
+    }
     shmig_main_call(free_in_main, in);
+}
+
+void shmig_incoming_shutdown(void)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    if (shmig_incoming) {
+        /* Its loading fails now, and must not change how QEMU exits. */
+        mis->exit_on_error = false;
+        shmig_dest_abort(shmig_incoming->dest,
+                         "the destination's QEMU exits");
+        migration_incoming_transport_cleanup(mis);
+    }
 }
 
 static bool listen_on(ShmigIncoming *in, SocketAddress *address,

@@ -128,10 +128,13 @@ int shmig_load_cleanup(void *opaque)
     ShmigIncoming *in = shmig_incoming;
 
     if (in && !in->committed) {
+        g_autofree char *reason = NULL;
+
         QEMU_LOCK_GUARD(&s->error_mutex);
-        shmig_dest_abort(in->dest, s->error
-                         ? error_get_pretty(s->error)
-                         : "the destination gave up");
+        reason = g_strdup_printf(
+            "the destination gave up: %s; its log may say more",
+            s->error ? error_get_pretty(s->error) : "unknown error");
+        shmig_dest_abort(in->dest, reason);
     }
     return 0;
 }

@@ -326,6 +326,25 @@ void shmig_outgoing_end(void)
     free_outgoing(out);
 }
 
+/* QEMU is about to exit, which takes the guest's disks down. */
+void shmig_shutdown(void)
+{
+    ShmigOutgoing *out = shmig_outgoing;
+
+    shmig_incoming_shutdown();
+    if (!out) {
+        return;
+    }
+    shmig_outgoing_fail(out, "the source's QEMU exits");
+    if (out->s->migration_thread_running) {
+        bql_unlock();
+        qemu_thread_join(&out->s->thread);
+        bql_lock();
+        out->s->migration_thread_running = false;
+    }
+    shmig_outgoing_end();
+}
+
 Error *shmig_error(const Error *error)
 {
     GError *gerr = shmig_outgoing ? shmig_source_error(shmig_outgoing->source)
