@@ -165,12 +165,19 @@ void raw_source_expect_told(RawSource *raw, const char *sentence)
     }
 }
 
+void raw_source_end(RawSource *raw)
+{
+    for (unsigned i = 0; i < RAW_SOURCE_CHANNELS; i++) {
+        raw_peer_close(&raw->peer[i]);
+    }
+    shmig_dest_free(g_steal_pointer(&raw->pair->dest));
+}
+
 void raw_source_expect_untouched(RawSource *raw)
 {
     g_autofree uint8_t *old = g_malloc(RAM_PAGES);
 
-    /* Its threads write no more once it is freed. */
-    shmig_dest_free(g_steal_pointer(&raw->pair->dest));
+    raw_source_end(raw);
     memset(old, RAW_OLD, RAM_PAGES);
     g_assert_cmpint(memcmp(raw->ram, old, RAM_PAGES), ==, 0);
     g_assert_cmpuint(fake_disk_calls(raw->disk, SHMIG_DISK_WRITE), ==, 0);

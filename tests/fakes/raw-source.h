@@ -58,7 +58,12 @@ void raw_source_expect_told(RawSource *raw, const char *sentence);
 void raw_source_expect_failure(RawSource *raw, const char *sentence);
 /* Whether one of the pair's events came yet. */
 bool raw_source_saw(RawSource *raw, const bool *event);
-/* Ends the destination: nothing was written anywhere. */
+/*
+ * Closes all connections and frees the destination: only then what its
+ * threads wrote may be looked at.
+ */
+void raw_source_end(RawSource *raw);
+/* The same: nothing was written anywhere. */
 void raw_source_expect_untouched(RawSource *raw);
 
 /* One record of RAM or disk. */
