@@ -279,7 +279,7 @@ static void reuse_frames(ShmigApply *apply)
 {
     const Frame *next = &apply->frames[apply->tail];
 
-    if (apply->starved && !next->used && !next->busy) {
+    if (apply->starved && !next->used && !next->busy && !apply->draining) {
         apply->starved = false;
         apply->ops->resume(apply->opaque);
     }
@@ -302,10 +302,10 @@ static void start(ShmigApply *apply)
         if (!apply->draining) {
             flush_above(apply, FLUSH_MUST);
         }
-        reuse_frames(apply);
         if (!apply->frames[apply->head].used) {
             drain_step(apply);
         }
+        reuse_frames(apply);
     }
 }
 
@@ -342,7 +342,7 @@ int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records,
 {
     Frame *frame = &apply->frames[apply->tail];
 
-    if (frame->used || frame->busy) {
+    if (frame->used || frame->busy || apply->draining) {
         apply->starved = true;
         return -EAGAIN;
     }
@@ -362,10 +362,13 @@ void shmig_apply_go(ShmigApply *apply)
     start(apply);
 }
 
-void shmig_apply_drain(ShmigApply *apply, bool flush)
+void shmig_apply_drain(ShmigApply *apply, bool final)
 {
+    if (!final) {
+        flush_above(apply, 1);
+    }
     apply->draining = true;
-    apply->flush = flush;
+    apply->flush = final;
     apply->flush_at = 0;
     start(apply);
 }

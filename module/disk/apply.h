@@ -43,10 +43,11 @@ void shmig_apply_go(ShmigApply *apply);
 
 /*
  * ops->drained() comes when everything given before is applied, and with
- * @flush also durable on every disk this channel wrote to since the last
- * flush.
+ * @final also durable on every disk this channel ever wrote to.  Otherwise
+ * what is written but not yet flushed is flushed along with it.  No frame is
+ * placed meanwhile.
  */
-void shmig_apply_drain(ShmigApply *apply, bool flush);
+void shmig_apply_drain(ShmigApply *apply, bool final);
 
 /*
  * A good moment to make durable what was written so far, while other things

@@ -223,6 +223,9 @@ uint64_t shmig_lane_queued_bytes(ShmigLane *lane)
 
     pthread_mutex_lock(&lane->lock);
     n = lane->queued_bytes;
+    for (unsigned i = 0; i < SHMIG_LANE_RANGES; i++) {
+        n += lane->copying[i].length;
+    }
     pthread_mutex_unlock(&lane->lock);
     return n;
 }

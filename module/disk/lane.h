@@ -85,6 +85,7 @@ ShmigInline *shmig_lane_pop(ShmigLane *lane, uint64_t max_bytes,
 void shmig_inline_free(ShmigInline *list);
 
 uint64_t shmig_lane_popped(ShmigLane *lane);
+/* Payloads that wait, and ranges that are taken and not yet on their way. */
 uint64_t shmig_lane_queued_bytes(ShmigLane *lane);
 void shmig_lane_set_rate(ShmigLane *lane, uint64_t bytes_per_s);
 

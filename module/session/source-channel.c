@@ -49,8 +49,9 @@ static bool is_expected(ShmigSourceChannel *sc, const ShmigFrame *frame)
     case SHMIG_FRAME_GO:
         return first && !src->go;
     case SHMIG_FRAME_DRAINED:
-        return sc->final_given && !sc->final_answered && frame->value == 1 &&
-               (frame->flags & SHMIG_FRAME_FINAL);
+        return sc->drain_answered < sc->drain_asked &&
+               frame->value == sc->drain_asked &&
+               !(frame->flags & SHMIG_FRAME_FINAL) == !sc->final_given;
     case SHMIG_FRAME_READY:
         return first && !src->ready && sc->final_answered;
     case SHMIG_FRAME_RUNNING:
@@ -69,8 +70,9 @@ static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
     pthread_mutex_lock(&src->lock);
     expected = is_expected(sc, frame);
     if (expected && frame->type == SHMIG_FRAME_DRAINED) {
-        sc->final_answered = true;
-        src->n_drained++;
+        sc->drain_answered = sc->drain_asked;
+        sc->final_answered = sc->final_given;
+        src->n_drained += sc->final_given;
     } else if (expected && frame->type == SHMIG_FRAME_READY) {
         src->ready = true;
     } else if (expected && frame->type == SHMIG_FRAME_RUNNING) {
@@ -220,6 +222,24 @@ static bool all_finishing(ShmigSourceChannel *sc)
            src->n_channels;
 }
 
+/* At most one DRAIN may be unanswered: its answer brings us here again. */
+static void drain_for_good(ShmigSourceChannel *sc)
+{
+    ShmigSource *src = sc->src;
+    uint64_t number = 0;
+
+    pthread_mutex_lock(&src->lock);
+    if (sc->drain_asked == sc->drain_answered) {
+        number = sc->drain_asked = src->barrier + 1;
+        sc->final_given = true;
+    }
+    pthread_mutex_unlock(&src->lock);
+    if (number) {
+        shmig_channel_control(sc->channel, SHMIG_FRAME_DRAIN,
+                              SHMIG_FRAME_FINAL, number);
+    }
+}
+
 static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
 {
     ShmigSourceChannel *sc = opaque;
@@ -254,9 +274,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
         return true;
     }
     if (last && shmig_bulk_done(sc->bulk)) {
-        sc->final_given = true;
-        shmig_channel_control(sc->channel, SHMIG_FRAME_DRAIN,
-                              SHMIG_FRAME_FINAL, 1);
+        drain_for_good(sc);
     }
     signal_waiters(src);
     return false;
@@ -285,7 +303,7 @@ static void on_control_sent(void *opaque, uint8_t type)
     ShmigSourceChannel *sc = opaque;
     ShmigSource *src = sc->src;
 
-    if (type == SHMIG_FRAME_DRAIN) {
+    if (type == SHMIG_FRAME_DRAIN && sc->final_given) {
         pthread_mutex_lock(&src->lock);
         src->n_final++;
         pthread_cond_broadcast(&src->cond);

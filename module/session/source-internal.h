@@ -32,6 +32,10 @@ typedef struct ShmigSourceChannel {
     uint64_t place; /* in the line for max-bandwidth */
     bool seen_finishing;
     bool final_given; /* DRAIN(FINAL) is queued */
+
+    /* Under the session's lock. */
+    uint64_t drain_asked;    /* the number of the last DRAIN; 0 none */
+    uint64_t drain_answered; /* and of the last DRAINED */
     bool final_answered;
 
     /* For the lane's rate. */
@@ -72,6 +76,7 @@ struct ShmigSource {
     pthread_cond_t cond;
     /* Under the lock; @cond tells of changes. */
     int handshake_fd;     /* to be shut down by abort(), or -1 */
+    uint64_t barrier;     /* number of the last DRAIN on all channels */
     unsigned n_final;     /* channels whose final drain is out */
     unsigned n_drained;   /* and answered */
     bool ready, committed, running;

@@ -258,6 +258,46 @@ bool shmig_source_wait(ShmigSource *src, uint64_t below_bytes, int timeout_ms,
     return ok;
 }
 
+/* With the lock held: whether every channel's last DRAIN was answered. */
+static bool barrier_done(ShmigSource *src)
+{
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        ShmigSourceChannel *sc = &src->channels[i];
+
+        if (sc->drain_answered < sc->drain_asked) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void ask_barrier(ShmigSource *src)
+{
+    src->barrier++;
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        src->channels[i].drain_asked = src->barrier;
+        shmig_channel_control(src->channels[i].channel, SHMIG_FRAME_DRAIN, 0,
+                              src->barrier);
+    }
+}
+
+bool shmig_source_barrier(ShmigSource *src, int timeout_ms, GError **errp)
+{
+    int64_t until = g_get_monotonic_time() + timeout_ms * (int64_t)1000;
+    bool done;
+
+    pthread_mutex_lock(&src->lock);
+    if (barrier_done(src)) {
+        ask_barrier(src);
+    }
+    while (!shmig_fault_is_set(&src->fault) && !barrier_done(src) &&
+           shmig_cond_wait_until(&src->cond, &src->lock, until)) {
+    }
+    done = !failed(src, errp) && barrier_done(src);
+    pthread_mutex_unlock(&src->lock);
+    return done;
+}
+
 void shmig_source_set_bandwidth(ShmigSource *src, uint64_t bytes_per_s)
 {
     if (__atomic_exchange_n(&src->bandwidth, bytes_per_s, __ATOMIC_RELAXED) !=

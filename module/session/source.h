@@ -73,7 +73,7 @@ bool shmig_source_ram_started(const ShmigSource *src);
 typedef struct ShmigPending {
     uint64_t ram_bytes;
     uint64_t disk_bytes;
-    uint64_t queued_bytes; /* inline mirror payloads not yet on the wire */
+    uint64_t queued_bytes; /* of disks: taken, but not yet on the wire */
 } ShmigPending;
 
 void shmig_source_pending(ShmigSource *src, ShmigPending *pending);
@@ -87,6 +87,16 @@ int64_t shmig_source_harvest(ShmigSource *src, bool last);
  */
 bool shmig_source_wait(ShmigSource *src, uint64_t below_bytes, int timeout_ms,
                        GError **errp);
+
+/*
+ * Asks the destination whether it has caught up: waits up to @timeout_ms
+ * until what was sent before a call is applied there, on all channels, and
+ * disks are durable that far.  False without an error if it has not yet; a
+ * later call goes on waiting.  What is in the sockets and in the
+ * destination's queues is no longer pending here, but the guest would wait
+ * for it.
+ */
+bool shmig_source_barrier(ShmigSource *src, int timeout_ms, GError **errp);
 
 /* Bytes per second over all channels; 0 is no limit.  Any thread. */
 void shmig_source_set_bandwidth(ShmigSource *src, uint64_t bytes_per_s);

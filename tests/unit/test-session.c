@@ -177,6 +177,27 @@ static void test_stream_stuck(void)
     pair_free(pair);
 }
 
+/* What was sent before a barrier is at the destination after it. */
+static void test_barrier(gconstpointer opaque)
+{
+    const Shape *shape = opaque;
+    Pair *pair = pair_new(shape->channels, shape->tcp, 16 * MIB);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(pair_start(pair, &error));
+    pair_start_ram(pair);
+    for (int i = 0; i < 5; i++) {
+        fill(pair->source_ram, 16 * MIB, i + 20);
+        shmig_region_set(shmig_source_ram_region(pair->source, 0), 0, 4096);
+        g_assert_true(pair_settle(pair, 1, &error));
+        g_assert_true(shmig_source_barrier(pair->source, 10000, &error));
+        g_assert_cmpmem(pair->source_ram, 16 * MIB, pair->dest_ram,
+                        16 * MIB);
+    }
+    g_assert_cmpint(pair_switch_over(pair, &error), ==, SHMIG_COMMIT_DONE);
+    pair_free(pair);
+}
+
 static void test_refused(void)
 {
     Pair *pair = pair_new(2, false, MIB);
@@ -365,6 +386,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add_shapes("/session/ram/idle", test_idle_ram);
     add_shapes("/session/ram/busy", test_busy_ram);
+    add_shapes("/session/barrier", test_barrier);
     add_shapes("/session/commit/running-then-gone", test_running_then_gone);
     g_test_add_func("/session/stream/both-ways", test_stream);
     g_test_add_func("/session/stream/stuck", test_stream_stuck);
