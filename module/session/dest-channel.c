@@ -88,7 +88,6 @@ static void drained(void *opaque)
     ShmigDestChannel *dc = opaque;
     ShmigDest *dest = dc->dest;
 
-    dc->draining = false;
     shmig_channel_control(dc->channel, SHMIG_FRAME_DRAINED, dc->drain_flags,
                           dc->drain_value);
     if (dc->final) {
@@ -98,6 +97,19 @@ static void drained(void *opaque)
             shmig_dest_event(dest, SHMIG_DEST_EVENT_DRAINED);
         }
         pthread_mutex_unlock(&dest->lock);
+    }
+}
+
+/*
+ * Only when the answer is given to the connection may the next question come:
+ * or a peer that asks without reading makes answers pile up.
+ */
+static void on_control_sent(void *opaque, uint8_t type)
+{
+    ShmigDestChannel *dc = opaque;
+
+    if (type == SHMIG_FRAME_DRAINED) {
+        dc->draining = false;
     }
 }
 
@@ -111,7 +123,8 @@ static int on_commit(ShmigDestChannel *dc, const char **why)
         shmig_dest_set_state(dest, SHMIG_DEST_OWNER);
         shmig_dest_event(dest, SHMIG_DEST_EVENT_COMMIT);
     } else if (dest->state != SHMIG_DEST_FAILED) {
-        *why = "COMMIT before READY";
+        *why = dc->index ? "COMMIT on another channel than 0"
+                         : "COMMIT before READY";
         ret = -EPROTO;
     }
     pthread_mutex_unlock(&dest->lock);
@@ -127,6 +140,9 @@ static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
         return on_drain(dc, frame, why);
     case SHMIG_FRAME_COMMIT:
         return on_commit(dc, why);
+    case SHMIG_FRAME_OFFER:
+        *why = "a second offer";
+        return -EPROTO;
     default:
         *why = "a frame that only a destination sends";
         return -EPROTO;
@@ -194,6 +210,7 @@ const ShmigChannelOps shmig_dest_channel_ops = {
     .payload = on_payload,
     .send = on_send,
     .sent = on_sent,
+    .control_sent = on_control_sent,
     .quiet = on_quiet,
     .failed = on_failed,
 };
