@@ -40,9 +40,11 @@ void shmig_rounds_harvested(ShmigRounds *rounds, int64_t now_ns,
 
 uint64_t shmig_rounds_low_bytes(const ShmigRounds *rounds)
 {
-    return MAX(shmig_rate_bytes(SHMIG_SWITCHOVER_LOW_NS,
-                                shmig_rate_get(&rounds->rate)),
-               SHMIG_ROUNDS_MIN_BYTES);
+    uint64_t low = shmig_rate_bytes(SHMIG_SWITCHOVER_LOW_NS,
+                                    shmig_rate_get(&rounds->rate));
+
+    /* A round that carried next to nothing says nothing of its length. */
+    return MAX(MIN(low, rounds->left / 4), SHMIG_ROUNDS_MIN_BYTES);
 }
 
 static bool is_worth_another(const ShmigRounds *rounds)

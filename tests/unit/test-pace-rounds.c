@@ -100,6 +100,18 @@ static void test_idle_guest_switches_after_one_look(void)
     g_assert_cmpint(next(&r, 2001, 0), ==, SHMIG_SWITCHOVER_HARVEST);
 }
 
+/* Two looks at the same 4 MB would pass for rounds that do not shrink. */
+static void test_small_rounds_are_carried_out(void)
+{
+    ShmigRounds r = rounds_at_1_gb_s(1000 * MB);
+
+    shmig_rounds_harvested(&r, 2000 * MS, 4 * MB, 4 * MB);
+    shmig_rounds_sent(&r, 2001 * MS, 2001 * MB, true);
+    g_assert_cmpint(next(&r, 2001, 3 * MB), ==, SHMIG_SWITCHOVER_CONTINUE);
+    shmig_rounds_sent(&r, 2003 * MS, 2003 * MB, true);
+    g_assert_cmpint(next(&r, 2003, MB), ==, SHMIG_SWITCHOVER_HARVEST);
+}
+
 /* Nothing was sent yet: no rate is known. */
 static void test_unknown_rate(void)
 {
@@ -128,6 +140,8 @@ int main(int argc, char **argv)
                     test_above_the_limit_never_switches);
     g_test_add_func("/pace/rounds/idle-guest-switches-after-one-look",
                     test_idle_guest_switches_after_one_look);
+    g_test_add_func("/pace/rounds/small-rounds-are-carried-out",
+                    test_small_rounds_are_carried_out);
     g_test_add_func("/pace/rounds/unknown-rate", test_unknown_rate);
     return g_test_run();
 }
