@@ -16,6 +16,7 @@
  */
 #include "shmig/io/conn.h"
 #include "shmig/base/container.h"
+#include "shmig/io/socket.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -431,6 +432,7 @@ ShmigConn *shmig_conn_new(ShmigRing *ring, int fd, uint32_t tx_sequence,
 {
     ShmigConn *conn = g_new0(ShmigConn, 1);
 
+    shmig_socket_prepare(fd);
     conn->ring = ring;
     conn->fd = fd;
     conn->tx_sequence = tx_sequence;
