@@ -58,6 +58,7 @@ typedef struct ShmigOutgoing {
     ShmigRounds rounds;
     ShmigThrottle throttle;
     uint64_t bandwidth;    /* as told to the session last */
+    unsigned barriers;     /* that the destination answered */
     int64_t may_switch_ns; /* when it was decided to; else 0 */
 } ShmigOutgoing;
 

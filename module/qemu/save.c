@@ -27,6 +27,8 @@
 #include "throttle.h"
 #include "trace.h"
 
+/* How often the destination is asked whether it has caught up. */
+#define MAX_BARRIERS 3
 /* How long QEMU's migration thread does not look at anything else. */
 #define WAIT_MS 50
 /* RAM is copied along when less than this is left to copy of the disks. */
@@ -256,6 +258,32 @@ static bool wait_and_measure(ShmigOutgoing *out, GError **errp)
     return ok;
 }
 
+/*
+ * The guest is not stopped before the destination has what is on its way:
+ * waits a little for that, and looks what the guest has dirtied meanwhile.
+ * A guest that dirties just what the limit allows for gets there without.
+ */
+static bool is_time_to_switch(ShmigOutgoing *out, GError **errp)
+{
+    GError *gerr = NULL;
+
+    if (decide(out).action != SHMIG_SWITCHOVER_SWITCH) {
+        return false;
+    }
+    if (out->barriers >= MAX_BARRIERS) {
+        return true;
+    }
+    if (!shmig_source_barrier(out->source, WAIT_MS, &gerr)) {
+        if (gerr) {
+            g_propagate_error(errp, gerr);
+        }
+        return false;
+    }
+    out->barriers++;
+    return harvest(out, false, errp) &&
+           decide(out).action == SHMIG_SWITCHOVER_SWITCH;
+}
+
 static bool step(ShmigOutgoing *out, GError **errp)
 {
     out->may_switch_ns = 0;
@@ -272,11 +300,14 @@ static bool step(ShmigOutgoing *out, GError **errp)
     if (decide(out).action == SHMIG_SWITCHOVER_HARVEST ||
         shmig_throttle_wants_harvest(&out->throttle, &out->rounds,
                                      now_ns())) {
-        if (!harvest(out, false, errp)) {
-            return false;
-        }
-        if (decide(out).action == SHMIG_SWITCHOVER_SWITCH) {
+        GError *gerr = NULL;
+
+        if (harvest(out, false, &gerr) && is_time_to_switch(out, &gerr)) {
             out->may_switch_ns = now_ns();
+        }
+        if (gerr) {
+            g_propagate_error(errp, gerr);
+            return false;
         }
     }
     return true;
