@@ -141,9 +141,12 @@ static uint64_t pending_bytes(ShmigOutgoing *out)
     return pending_sum(&p);
 }
 
+/* The session keeps to the limit; QEMU would only make us sleep besides. */
 static void update_bandwidth(ShmigOutgoing *out)
 {
     uint64_t bandwidth = migrate_max_bandwidth();
+
+    migration_rate_set(RATE_LIMIT_DISABLED);
 
     if (bandwidth != out->bandwidth) {
         out->bandwidth = bandwidth;
