@@ -6,6 +6,7 @@
  */
 #include "shmig/session/dest-internal.h"
 #include "shmig/base/error.h"
+#include "shmig/io/socket.h"
 #include "shmig/io/sync.h"
 
 #include <errno.h>
@@ -335,7 +336,10 @@ void *shmig_dest_door(void *opaque)
     g_autofree ShmigDestDoor *door = opaque;
     ShmigDest *dest = door->dest;
     bool first = false;
-    bool kept = let_in(dest, door->fd, &first);
+    bool kept;
+
+    shmig_socket_prepare(door->fd);
+    kept = let_in(dest, door->fd, &first);
 
     pthread_mutex_lock(&dest->lock);
     g_hash_table_remove(dest->doors, GINT_TO_POINTER(door->fd));

@@ -5,6 +5,7 @@
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
+#include "shmig/io/socket.h"
 #include "shmig/io/sync.h"
 
 #include <string.h>
@@ -117,6 +118,7 @@ static bool join(ShmigSource *src, int fd, int timeout_ms, GError **errp)
     bool ok;
 
     g_assert(channel < src->n_channels);
+    shmig_socket_prepare(fd);
     ok = guard(src, fd, errp) && hello(src, fd, channel, deadline_us, errp) &&
          (channel || offer(src, fd, deadline_us, errp));
     unguard(src);
