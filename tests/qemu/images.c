@@ -159,16 +159,15 @@ static bool make_format(const char *path, const char *format, uint64_t bytes,
 }
 
 Image *image_new(const char *dir, const char *name, const char *format,
-                 unsigned mib, unsigned skip_mib, ImageContent content,
+                 uint64_t bytes, uint64_t from, ImageContent content,
                  GError **errp)
 {
     Image *image = g_new0(Image, 1);
-    uint64_t from = (uint64_t)skip_mib * MIB;
     bool made;
 
     image->path = g_strdup_printf("%s/%s.%s", dir, name, format);
     image->format = format;
-    image->bytes = (uint64_t)mib * MIB;
+    image->bytes = bytes;
     if (g_str_equal(format, "raw")) {
         made = make_raw(image->path, image->bytes, from, content, errp);
     } else {

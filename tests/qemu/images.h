@@ -21,11 +21,11 @@ typedef struct Image {
 } Image;
 
 /*
- * Makes an image of @mib MiB; the first @skip_mib are left empty.  Content
- * is different for each path.
+ * Makes an image of @bytes; what comes before @from is left empty.  No two
+ * have the same content.
  */
 Image *image_new(const char *dir, const char *name, const char *format,
-                 unsigned mib, unsigned skip_mib, ImageContent content,
+                 uint64_t bytes, uint64_t from, ImageContent content,
                  GError **errp);
 /* Deletes the file too. */
 void image_free(Image *image);

@@ -60,7 +60,7 @@ char *machine_missing(const char *accel)
                                    files[i]);
         }
     }
-    if (g_str_equal(accel, "kvm") && access("/dev/kvm", R_OK | W_OK) < 0) {
+    if (g_str_has_prefix(accel, "kvm") && access("/dev/kvm", R_OK | W_OK) < 0) {
         return g_strdup_printf("/dev/kvm: %s", g_strerror(errno));
     }
     return NULL;

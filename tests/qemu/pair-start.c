@@ -8,6 +8,7 @@
 
 /* The region of each disk that the guest writes. */
 #define REGION_MIB 4
+#define MIB ((uint64_t)1024 * 1024)
 #define DISK_MIB 40
 #define MEMORY_MIB 64
 /* Filling memory and looking at disks, on a busy host without hardware. */
@@ -49,7 +50,8 @@ static void add_words(GPtrArray *args, const char *text, const Pair *pair)
 static void add_disk(GPtrArray *args, const Pair *pair, unsigned i,
                      const Image *image, const char *drive)
 {
-    const char *device = pair->options.disks[i].device;
+    const PairDisk *disk = &pair->options.disks[i];
+    const char *device = disk->device;
     g_autofree char *text = fill_in(drive ? drive : "", pair->dir, image->path);
     const char *file = g_str_has_prefix(text, "file") ? "" : image->path;
 
@@ -57,8 +59,9 @@ static void add_disk(GPtrArray *args, const Pair *pair, unsigned i,
     add(args, "if=none,id=drive%u,format=%s,discard=unmap%s%s%s%s", i,
         image->format, *file ? ",file=" : "", file, *text ? "," : "", text);
     add(args, "-device");
-    add(args, "virtio-blk-pci,id=disk%u,drive=drive%u%s%s", i, i,
-        device ? "," : "", device ? device : "");
+    add(args, "%s,id=disk%u,drive=drive%u%s%s",
+        disk->model ? disk->model : "virtio-blk-pci", i, i, device ? "," : "",
+        device ? device : "");
 }
 
 static void add_disks(GPtrArray *args, const Pair *pair, bool source)
@@ -85,13 +88,17 @@ static GPtrArray *common_arguments(const Pair *pair, bool source)
         source || !o->dest_machine ? o->machine : o->dest_machine;
 
     add(args, "-machine");
-    add(args, "%s,accel=%s", machine ? machine : "pc", o->accel);
+    add(args, "%s", machine ? machine : "pc");
+    add(args, "-accel");
+    add(args, "%s", o->accel);
     add(args, "-cpu");
-    add(args, "qemu64");
+    /* Without what some hosts lack, which would be a warning. */
+    add(args, "qemu64,pni=off");
     add(args, "-smp");
     add(args, "%u", o->vcpus ? o->vcpus : 1);
     add(args, "-m");
-    add(args, "%uM", memory_mib ? memory_mib : MEMORY_MIB);
+    add(args, "%uM%s%s", memory_mib ? memory_mib : MEMORY_MIB,
+        o->memory_more ? "," : "", o->memory_more ? o->memory_more : "");
     add(args, "-kernel");
     add(args, "%s", machine_guest_elf());
     add(args, "-append");
@@ -179,16 +186,20 @@ static bool listen_now(Pair *pair, GError **errp)
 static bool start_dest(Pair *pair, GError **errp)
 {
     g_autoptr(GPtrArray) args = common_arguments(pair, false);
-    bool defer = pair->options.defer || pair->options.dest_survives;
+    const PairOptions *o = &pair->options;
+    bool defer = o->defer || o->no_listen || o->dest_survives;
     g_autofree char *uri = defer ? g_strdup("defer") : listen_uri(pair);
 
     add(args, "-incoming");
     g_ptr_array_add(args, g_steal_pointer(&uri));
-    if (!pair->options.dest_runs) {
+    if (!o->dest_runs) {
         add(args, "-S");
     }
     pair->dest = machine_start("destination", pair->dir, args, errp);
-    if (!pair->dest || (defer && !listen_now(pair, errp))) {
+    if (!pair->dest || o->no_listen) {
+        return pair->dest != NULL;
+    }
+    if (defer && !listen_now(pair, errp)) {
         return false;
     }
     g_free(pair->uri);
@@ -204,10 +215,15 @@ static bool start_source(Pair *pair, GError **errp)
     return pair->source != NULL;
 }
 
+static uint64_t disk_bytes(const Pair *pair)
+{
+    const PairOptions *o = &pair->options;
+
+    return (o->disk_mib ? o->disk_mib : DISK_MIB) * MIB + o->disk_odd_bytes;
+}
+
 static bool make_source_disks(Pair *pair, GError **errp)
 {
-    unsigned mib = pair->options.disk_mib ? pair->options.disk_mib : DISK_MIB;
-
     for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
         const PairDisk *disk = &pair->options.disks[i];
         g_autofree char *name = g_strdup_printf("source%u", i);
@@ -215,20 +231,19 @@ static bool make_source_disks(Pair *pair, GError **errp)
         if (!disk->format || disk->only_dest) {
             continue;
         }
-        pair->source_disks[i] = image_new(pair->dir, name, disk->format, mib,
-                                          REGION_MIB, disk->content, errp);
+        pair->source_disks[i] =
+            image_new(pair->dir, name, disk->format, disk_bytes(pair),
+                      REGION_MIB * MIB, disk->content, errp);
         if (!pair->source_disks[i]) {
             return false;
         }
-        pair->disks++;
+        pair->disks += !disk->model;
     }
     return true;
 }
 
 static bool make_dest_disks(Pair *pair, GError **errp)
 {
-    unsigned mib = pair->options.disk_mib ? pair->options.disk_mib : DISK_MIB;
-
     for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
         const PairDisk *disk = &pair->options.disks[i];
         g_autofree char *name = g_strdup_printf("dest%u", i);
@@ -238,10 +253,11 @@ static bool make_dest_disks(Pair *pair, GError **errp)
             continue;
         }
         g_clear_pointer(&pair->dest_disks[i], image_free);
-        image = image_new(pair->dir, name,
-                          disk->dest_format ? disk->dest_format : disk->format,
-                          disk->dest_mib ? disk->dest_mib : mib, 0, IMAGE_EMPTY,
-                          errp);
+        image =
+            image_new(pair->dir, name,
+                      disk->dest_format ? disk->dest_format : disk->format,
+                      disk->dest_mib ? disk->dest_mib * MIB : disk_bytes(pair),
+                      0, IMAGE_EMPTY, errp);
         if (!image) {
             return false;
         }

@@ -9,13 +9,15 @@
 /* Heartbeats that show a guest to be alive. */
 #define ALIVE_BEATS 20
 #define ALIVE_SECONDS 30
+/* Between two queries. */
+#define QUERY_SECONDS 0.02
 
 /* Of what the source takes up, as thousandths, and what a file system adds
  * for its own purposes. */
 #define ALLOCATION_PER_MILLE 1010
 #define ALLOCATION_SLACK_BYTES 65536
 
-bool pair_set_capability(Pair *pair, const char *name, GError **errp)
+bool pair_set_capability(Pair *pair, const char *name, bool on, GError **errp)
 {
     Machine *const machines[] = { pair->source, pair->dest };
 
@@ -23,8 +25,8 @@ bool pair_set_capability(Pair *pair, const char *name, GError **errp)
         if (machines[i] &&
             !qmp_run(machines[i]->qmp, errp, "migrate-set-capabilities",
                      "{'capabilities': [{'capability': '%s', "
-                     "'state': true}]}",
-                     name)) {
+                     "'state': %s}]}",
+                     name, on ? "true" : "false")) {
             return false;
         }
     }
@@ -37,8 +39,26 @@ bool pair_set_parameter(Machine *machine, const char *setting, GError **errp)
                    setting);
 }
 
+bool pair_hurry(Pair *pair, GError **errp)
+{
+    pair->options.slow = false;
+    return pair_set_parameter(pair->source, "'max-bandwidth': 0", errp);
+}
+
 bool pair_migrate(Pair *pair, GError **errp)
 {
+    if (pair->options.slow &&
+        !pair_set_parameter(pair->source,
+                            "'max-bandwidth': " G_STRINGIFY(PAIR_SLOW_BYTES),
+                            errp)) {
+        return false;
+    }
+    if (pair->options.slow &&
+        !pair_set_parameter(pair->source,
+                            "'max-bandwidth': " G_STRINGIFY(PAIR_SLOW_BYTES),
+                            errp)) {
+        return false;
+    }
     return qmp_run(pair->source->qmp, errp, "migrate", "{'uri': '%s'}",
                    pair->uri);
 }
@@ -145,7 +165,8 @@ bool pair_compare_allocation(Pair *pair, GError **errp)
     for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
         int64_t source, dest;
 
-        if (!travels(pair, i)) {
+        if (!travels(pair, i) || !g_str_equal(pair->source_disks[i]->format,
+                                              pair->dest_disks[i]->format)) {
             continue;
         }
         source = image_allocated(pair->source_disks[i], errp);
@@ -222,4 +243,24 @@ bool pair_move(Pair *pair, GError **errp)
         return false;
     }
     return pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+bool pair_wait_query(Pair *pair, PairQueryTest test, GError **errp)
+{
+    int64_t deadline = loop_now_us() + PAIR_MOVE_SECONDS * G_USEC_PER_SEC;
+
+    while (loop_now_us() < deadline) {
+        g_autoptr(JsonNode) info = pair_query(pair, errp);
+
+        if (!info) {
+            return false;
+        }
+        if (test(info)) {
+            return true;
+        }
+        if (loop_wait(pair_is_over, pair, QUERY_SECONDS)) {
+            return tell_why(pair, errp);
+        }
+    }
+    return harness_fail(errp, "what is waited for does not come");
 }

@@ -17,10 +17,13 @@
 #include "images.h"
 #include "machine.h"
 
-#define PAIR_MAX_DISKS 4
+#define PAIR_MAX_DISKS 8
 
 /* A switch-over takes longer only if something hangs. */
 #define PAIR_MOVE_SECONDS 90
+
+/* Bytes a second of a pair that is slow. */
+#define PAIR_SLOW_BYTES 1048576
 
 typedef struct PairDisk {
     const char *format;      /* NULL: there is no such disk */
@@ -30,7 +33,9 @@ typedef struct PairDisk {
      * that begins with "file" takes the place of file={image}. */
     const char *drive; /* both sides, unless the next say otherwise */
     const char *source_drive, *dest_drive;
-    const char *device; /* options of the guest device, both sides */
+    const char *model;  /* guest device, default "virtio-blk-pci"; the test
+                         * guest uses no other */
+    const char *device; /* its options, both sides */
     unsigned dest_mib;  /* size on the destination; default: the same */
     bool only_source;   /* the destination has no such disk */
     bool only_dest;
@@ -44,24 +49,28 @@ typedef enum PairAddress {
 } PairAddress;
 
 typedef struct PairOptions {
-    const char *accel;   /* "kvm" or "tcg" */
+    const char *accel;   /* "kvm" or "tcg", and options of -accel */
     const char *machine; /* default "pc" */
     const char *dest_machine;
-    unsigned vcpus;      /* default 1 */
-    unsigned memory_mib; /* default 64 */
+    unsigned vcpus;          /* default 1 */
+    unsigned memory_mib;     /* default 64 */
+    const char *memory_more; /* "maxmem=1G": more of -m, both sides */
     unsigned dest_memory_mib;
-    const char *guest; /* options of the test guest */
-    unsigned disk_mib; /* size of each disk, default 48 */
+    const char *guest;       /* options of the test guest */
+    unsigned disk_mib;       /* size of each disk, default 40 */
+    unsigned disk_odd_bytes; /* that each is larger */
     PairDisk disks[PAIR_MAX_DISKS];
     const char *arguments; /* more of QEMU's, split at blanks, both sides */
     const char *source_arguments;
     const char *dest_arguments;
+    bool slow; /* it would take some 20 s, unless pair_hurry() is called */
 
     PairAddress address;
     unsigned channels;  /* default: what QEMU chooses */
     const char *select; /* value of the option disks= */
     bool dest_runs;     /* the destination is started without -S */
     bool defer;         /* -incoming defer, then migrate-incoming */
+    bool no_listen; /* -incoming defer, and migrate-incoming is the test's */
     bool dest_survives; /* exit-on-error=false; needs defer */
     bool no_dest;       /* there is none, and nothing listens */
 } PairOptions;
@@ -71,7 +80,7 @@ typedef struct Pair {
     char *dir; /* everything of this pair, deleted with it */
     Machine *source, *dest;
     Image *source_disks[PAIR_MAX_DISKS], *dest_disks[PAIR_MAX_DISKS];
-    unsigned disks; /* of the guest */
+    unsigned disks; /* that the guest writes */
     char *uri;      /* where the source migrates to */
 } Pair;
 
@@ -82,8 +91,12 @@ void pair_free(Pair *pair);
 /* A second destination, on new images, in place of one that ended. */
 bool pair_renew_dest(Pair *pair, GError **errp);
 
-/* Sets migration capabilities or parameters: "'auto-converge': true". */
-bool pair_set_capability(Pair *pair, const char *name, GError **errp);
+/* No more limits. */
+bool pair_hurry(Pair *pair, GError **errp);
+
+/* On both sides. */
+bool pair_set_capability(Pair *pair, const char *name, bool on, GError **errp);
+/* "'downtime-limit': 5" */
 bool pair_set_parameter(Machine *machine, const char *setting, GError **errp);
 
 /* The command migrate; it returns when QEMU has begun. */
@@ -97,6 +110,15 @@ bool pair_is_over(void *pair);
 
 /* Waits for "failed" on the source and returns QEMU's sentence, or NULL. */
 char *pair_wait_failed(Pair *pair, GError **errp);
+
+/* Whether @info, of query-migrate, shows what is waited for. */
+typedef bool (*PairQueryTest)(JsonNode *info);
+
+/*
+ * Asks the source again and again until @test holds: phases and counters have
+ * no events.  Fails if the migration is over before.
+ */
+bool pair_wait_query(Pair *pair, PairQueryTest test, GError **errp);
 
 /* The status and everything else query-migrate tells of the source. */
 JsonNode *pair_query(Pair *pair, GError **errp);

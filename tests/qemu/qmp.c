@@ -136,14 +136,14 @@ static JsonNode *take_reply(Qmp *qmp, const char *command, GError **errp)
 JsonNode *qmp_call(Qmp *qmp, GError **errp, const char *command,
                    const char *arguments, ...)
 {
-    g_autofree char *format = NULL, *filled = NULL, *line = NULL;
+    g_autofree char *filled = NULL, *line = NULL;
     va_list ap;
 
     if (arguments) {
-        format = g_strdelimit(g_strdup(arguments), "'", '"');
         va_start(ap, arguments);
-        filled = g_strdup_vprintf(format, ap);
+        filled = g_strdup_vprintf(arguments, ap);
         va_end(ap);
+        g_strdelimit(filled, "'", '"');
     }
     line = g_strdup_printf("{\"execute\": \"%s\"%s%s}\n", command,
                            filled ? ", \"arguments\": " : "",

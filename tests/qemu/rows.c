@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Running a row as a test of GLib's. */
+#include "loop.h"
 #include "rows.h"
 
-typedef struct Row {
-    const PairOptions *options;
-    RowFn fn;
-} Row;
+/* Code of an error that is none: the row cannot run here. */
+#define SKIP 1
+
+bool row_skip(GError **errp, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    g_propagate_error(errp,
+                      g_error_new_valist(HARNESS_ERROR, SKIP, format, ap));
+    va_end(ap);
+    return false;
+}
 
 static void run(const void *opaque)
 {
     const Row *row = opaque;
-    g_autofree char *missing = machine_missing(row->options->accel);
+    g_autofree char *missing = machine_missing(row->options.accel);
     g_autoptr(GError) error = NULL;
     Pair *pair;
 
@@ -18,18 +28,26 @@ static void run(const void *opaque)
         g_test_skip(missing);
         return;
     }
-    pair = pair_new(row->options, &error);
-    if (!pair || !row->fn(pair, &error)) {
+    pair = pair_new(&row->options, &error);
+    if (pair) {
+        row->fn(pair, &error);
+    }
+    if (g_error_matches(error, HARNESS_ERROR, SKIP)) {
+        g_test_skip(error->message);
+    } else if (error) {
         g_test_fail_printf("%s", error->message);
     }
     pair_free(pair);
 }
 
-void row_add(const char *path, const PairOptions *options, RowFn fn)
+void row_add(const char *path, const Row *row)
 {
-    Row *row = g_new(Row, 1);
+    g_test_add_data_func(path, row, run);
+}
 
-    row->options = options;
-    row->fn = fn;
-    g_test_add_data_func_full(path, row, run, g_free);
+void rows_add(const Row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        row_add(rows[i].path, &rows[i]);
+    }
 }

@@ -5,14 +5,30 @@
 
 #include "pair.h"
 
+/* Options of a guest that does all it can, and of one that does nothing. */
+#define ROW_BUSY "dirty=500 write=100 wsize=mixed wz=20 discard=31 read=10"
+#define ROW_IDLE "dirty=0 write=0"
+
 /* False, and a sentence, if anything does not hold. */
 typedef bool (*RowFn)(Pair *pair, GError **errp);
 
+typedef struct Row {
+    const char *path; /* of the test: "/qemu/…" */
+    PairOptions options;
+    RowFn fn;
+} Row;
+
 /*
- * A test at @path, which starts the pair that @options describe and has @fn
- * use it.  It is skipped where something is missing, and the rows after one
- * that fails run all the same.  @options has to stay.
+ * A test for each row, which starts the pair that the options describe and
+ * has the function use it.  It is skipped where something is missing, and the
+ * rows after one that fails run all the same.  @rows has to stay.
  */
-void row_add(const char *path, const PairOptions *options, RowFn fn);
+void rows_add(const Row *rows, size_t n);
+
+/* The same for one that has its path elsewhere. */
+void row_add(const char *path, const Row *row);
+
+/* For a function that finds out that its row cannot run here. */
+bool row_skip(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 #endif

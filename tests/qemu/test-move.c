@@ -2,9 +2,7 @@
 /* A guest moves with its disks, in the ways that differ in what runs. */
 #include "rows.h"
 
-#define BUSY "dirty=500 write=100 wsize=mixed wz=20 discard=31 read=10"
-#define IDLE "dirty=0 write=0"
-
+/* clang-format off: these are tables */
 #define RAW             \
     {                   \
         .format = "raw" \
@@ -21,83 +19,56 @@
     {                     \
         .format = "qcow2" \
     }
+#define RAW_TO_QCOW2                            \
+    {                                           \
+        .format = "raw", .dest_format = "qcow2" \
+    }
+#define QCOW2_TO_RAW                            \
+    {                                           \
+        .format = "qcow2", .dest_format = "raw" \
+    }
+
+#define ROW(accel_, vcpus_, channels_, address_, guest_, ...) \
+    {                                                         \
+        .options = { .accel = accel_,                         \
+                     .vcpus = vcpus_,                         \
+                     .channels = channels_,                   \
+                     .address = PAIR_##address_,              \
+                     .guest = guest_,                         \
+                     .disks = { __VA_ARGS__ } },              \
+        .fn = pair_move,                                      \
+    }
 
 /*
  * Each value of each column meets each value of each other one at least once;
  * all combinations would take an hour.
  */
-static const PairOptions rows[] = {
-    { .accel = "kvm",
-      .vcpus = 1,
-      .channels = 1,
-      .guest = IDLE,
-      .disks = { RAW },
-      .address = PAIR_UNIX },
-    { .accel = "kvm",
-      .vcpus = 2,
-      .channels = 4,
-      .guest = BUSY,
-      .disks = { RAW, QCOW2 },
-      .address = PAIR_TCP4 },
-    { .accel = "kvm",
-      .vcpus = 2,
-      .channels = 1,
-      .guest = BUSY,
-      .disks = { RAW_FULL },
-      .address = PAIR_TCP6 },
-    { .accel = "kvm",
-      .vcpus = 1,
-      .channels = 4,
-      .guest = BUSY,
-      .disks = { QCOW2 },
-      .address = PAIR_UNIX },
-    { .accel = "kvm",
-      .vcpus = 1,
-      .channels = 4,
-      .guest = IDLE,
-      .disks = { RAW, QCOW2, RAW_FULL, QCOW2 },
-      .address = PAIR_TCP6 },
-    { .accel = "kvm",
-      .vcpus = 2,
-      .channels = 2,
-      .guest = BUSY,
-      .disks = { RAW_DIRECT },
-      .address = PAIR_UNIX },
-    { .accel = "kvm",
-      .vcpus = 1,
-      .channels = 16,
-      .guest = BUSY,
-      .disks = { RAW },
-      .address = PAIR_UNIX },
-    { .accel = "kvm",
-      .vcpus = 2,
-      .channels = 1,
-      .guest = BUSY,
-      .address = PAIR_TCP4 },
-    { .accel = "tcg",
-      .vcpus = 1,
-      .channels = 1,
-      .guest = BUSY,
-      .disks = { RAW, QCOW2 },
-      .address = PAIR_TCP4 },
-    { .accel = "tcg",
-      .vcpus = 2,
-      .channels = 4,
-      .guest = BUSY,
-      .disks = { RAW },
-      .address = PAIR_UNIX },
-    { .accel = "tcg",
-      .vcpus = 2,
-      .channels = 1,
-      .guest = IDLE,
-      .disks = { QCOW2 },
-      .address = PAIR_TCP6 },
-    { .accel = "tcg",
-      .vcpus = 1,
-      .channels = 4,
-      .guest = IDLE,
-      .address = PAIR_UNIX },
+static const Row rows[] = {
+    ROW("kvm", 1, 1, UNIX, ROW_IDLE, RAW),
+    ROW("kvm", 2, 4, TCP4, ROW_BUSY, RAW, QCOW2),
+    ROW("kvm", 2, 1, TCP6, ROW_BUSY, RAW_FULL),
+    ROW("kvm", 1, 4, UNIX, ROW_BUSY, QCOW2),
+    ROW("kvm", 1, 4, TCP6, ROW_IDLE, RAW, QCOW2, RAW_FULL, QCOW2),
+    ROW("kvm", 2, 2, UNIX, ROW_BUSY, RAW_DIRECT),
+    ROW("kvm", 1, 16, UNIX, ROW_BUSY, RAW),
+    ROW("kvm", 2, 1, TCP4, ROW_BUSY),
+    ROW("kvm", 1, 2, UNIX, ROW_BUSY, RAW_TO_QCOW2, QCOW2_TO_RAW),
+    ROW("tcg", 1, 1, TCP4, ROW_BUSY, RAW, QCOW2),
+    ROW("tcg", 2, 4, UNIX, ROW_BUSY, RAW),
+    ROW("tcg", 2, 1, TCP6, ROW_IDLE, QCOW2),
+    ROW("tcg", 1, 4, UNIX, ROW_IDLE),
+    ROW("tcg", 2, 2, TCP4, ROW_BUSY, RAW_DIRECT, QCOW2_TO_RAW),
 };
+/* clang-format on */
+
+static void append_disk(GString *text, const PairDisk *disk)
+{
+    g_string_append_printf(text, "%s%s%s%s%s%s", text->len ? "+" : "",
+                           disk->format, disk->dest_format ? "-to-" : "",
+                           disk->dest_format ? disk->dest_format : "",
+                           disk->content == IMAGE_FULL ? "-full" : "",
+                           disk->drive ? "-direct" : "");
+}
 
 /* "kvm/2-vcpus/4-channels/tcp4/raw+qcow2/busy" */
 static char *name_of(const PairOptions *row)
@@ -106,31 +77,22 @@ static char *name_of(const PairOptions *row)
     g_autoptr(GString) disks = g_string_new(NULL);
 
     for (unsigned i = 0; i < PAIR_MAX_DISKS && row->disks[i].format; i++) {
-        const PairDisk *disk = &row->disks[i];
-
-        g_string_append_printf(disks, "%s%s%s%s", i ? "+" : "", disk->format,
-                               disk->content == IMAGE_FULL ? "-full" : "",
-                               disk->drive ? "-direct" : "");
+        append_disk(disks, &row->disks[i]);
     }
     return g_strdup_printf("/qemu/move/%s/%u-vcpus/%u-channels/%s/%s/%s",
                            row->accel, row->vcpus, row->channels,
                            address[row->address],
                            disks->len ? disks->str : "no-disk",
-                           g_str_equal(row->guest, IDLE) ? "idle" : "busy");
-}
-
-static bool move(Pair *pair, GError **errp)
-{
-    return pair_move(pair, errp);
+                           g_str_equal(row->guest, ROW_IDLE) ? "idle" : "busy");
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_autofree char *path = name_of(&rows[i]);
+        g_autofree char *path = name_of(&rows[i].options);
 
-        row_add(path, &rows[i], move);
+        row_add(path, &rows[i]);
     }
     return g_test_run();
 }

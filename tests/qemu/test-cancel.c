@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A migration is cancelled at some moment; the guest goes on as if there had
+ * been none, and moves at the next attempt. */
+#include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
+
+#include "loop.h"
+#include "rows.h"
+
+static bool wait_status(Pair *pair, const char *status, GError **errp)
+{
+    g_autoptr(JsonNode) event =
+        qmp_wait_event(pair->source->qmp, "MIGRATION", "status", status,
+                       PAIR_MOVE_SECONDS, errp);
+
+    return event != NULL;
+}
+
+static bool cancel(Pair *pair, GError **errp)
+{
+    return qmp_run(pair->source->qmp, errp, "migrate_cancel", NULL) &&
+           wait_status(pair, "cancelled", errp);
+}
+
+/* As QEMU's destinations do by default when a migration fails. */
+static bool dest_ends(Pair *pair, GError **errp)
+{
+    g_autofree char *text = NULL;
+    int status = machine_wait_exit(pair->dest, PAIR_MOVE_SECONDS, errp);
+
+    if (status < 0) {
+        return false;
+    }
+    text = machine_stderr(pair->dest);
+    if (status != 1 || !*text) {
+        return harness_fail(errp, "the destination ended with status %d: %s",
+                            status, text);
+    }
+    return true;
+}
+
+/* A new destination takes the guest; the guest knows of nothing. */
+static bool move_after_all(Pair *pair, GError **errp)
+{
+    if (!pair_source_unharmed(pair, errp)) {
+        return false;
+    }
+    qmp_forget_events(pair->source->qmp);
+    return pair_renew_dest(pair, errp) && pair_hurry(pair, errp) &&
+           pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
+           pair_set_capability(pair, "pause-before-switchover", false, errp) &&
+           pair_move(pair, errp);
+}
+
+static bool at_once(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) && cancel(pair, errp) &&
+           move_after_all(pair, errp);
+}
+
+static bool is_copying_disks(JsonNode *info)
+{
+    return g_str_equal(json_text_at(info, "shmig.phase"), "disks") &&
+           json_int_at(info, "shmig.wire-bytes") > PAIR_SLOW_BYTES / 2;
+}
+
+static bool in_disks(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_copying_disks, errp) &&
+           cancel(pair, errp) && dest_ends(pair, errp) &&
+           move_after_all(pair, errp);
+}
+
+static bool is_copying_ram(JsonNode *info)
+{
+    return g_str_equal(json_text_at(info, "shmig.phase"), "ram") &&
+           json_int_at(info, "ram.dirty-sync-count") >= 2;
+}
+
+static bool in_ram(Pair *pair, GError **errp)
+{
+    return pair_set_parameter(pair->source,
+                              "'max-bandwidth': 4000000, 'downtime-limit': 1",
+                              errp) &&
+           pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_copying_ram, errp) && cancel(pair, errp) &&
+           dest_ends(pair, errp) && move_after_all(pair, errp);
+}
+
+static bool before_switchover(Pair *pair, GError **errp)
+{
+    return pair_set_capability(pair, "pause-before-switchover", true, errp) &&
+           pair_migrate(pair, errp) &&
+           wait_status(pair, "pre-switchover", errp) && cancel(pair, errp) &&
+           dest_ends(pair, errp) && move_after_all(pair, errp);
+}
+
+static bool three_times(Pair *pair, GError **errp)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        qmp_forget_events(pair->source->qmp);
+        if (!pair_migrate(pair, errp) ||
+            !pair_wait_query(pair, is_copying_disks, errp) ||
+            !cancel(pair, errp) || !dest_ends(pair, errp) ||
+            !pair_renew_dest(pair, errp)) {
+            return false;
+        }
+    }
+    return move_after_all(pair, errp);
+}
+
+/* Nobody ever accepts the connection, or answers the hello on it. */
+static bool unanswered(Pair *pair, GError **errp)
+{
+    g_autofree char *path = g_strdup_printf("%s/silent", pair->dir);
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+    g_autoptr(GSocket) listener =
+        g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM,
+                     G_SOCKET_PROTOCOL_DEFAULT, errp);
+
+    if (!listener || !g_socket_bind(listener, address, TRUE, errp) ||
+        !g_socket_listen(listener, errp)) {
+        return false;
+    }
+    return qmp_run(pair->source->qmp, errp, "migrate",
+                   "{'uri': 'shmig:unix:%s'}", path) &&
+           guest_wait_beats(pair->source->guest, 10, 10, errp) &&
+           cancel(pair, errp) && move_after_all(pair, errp);
+}
+
+static bool by_yank(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_copying_disks, errp) &&
+           qmp_run(pair->source->qmp, errp, "yank",
+                   "{'instances': [{'type': 'migration'}]}") &&
+           wait_status(pair, "failed", errp) && dest_ends(pair, errp) &&
+           move_after_all(pair, errp);
+}
+
+/* The user gives up altogether. */
+static bool source_quits(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_copying_disks, errp) &&
+           machine_quit(pair->source, errp) && dest_ends(pair, errp);
+}
+
+static bool dest_quits(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_copying_disks, errp) &&
+           machine_quit(pair->dest, errp) &&
+           wait_status(pair, "failed", errp) && move_after_all(pair, errp);
+}
+
+/* clang-format off: this is a table */
+#define RAW             \
+    {                   \
+        .format = "raw" \
+    }
+#define QCOW2             \
+    {                     \
+        .format = "qcow2" \
+    }
+#define EMPTY                                   \
+    {                                           \
+        .format = "raw", .content = IMAGE_EMPTY \
+    }
+#define KVM \
+    .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY, .disks = { RAW, QCOW2 }
+#define TCG \
+    .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY, .disks = { RAW, QCOW2 }
+#define DIRTY                                                   \
+    .accel = "kvm", .vcpus = 2, .guest = "dirty=max write=100", \
+    .disks = { EMPTY, QCOW2 }
+
+static const Row rows[] = {
+    { "/qemu/cancel/at-once", { KVM }, at_once },
+    { "/qemu/cancel/in-disks", { KVM, .slow = true }, in_disks },
+    { "/qemu/cancel/in-disks/tcg", { TCG, .slow = true }, in_disks },
+    { "/qemu/cancel/in-ram", { DIRTY }, in_ram },
+    { "/qemu/cancel/before-switchover", { KVM }, before_switchover },
+    { "/qemu/cancel/three-times", { KVM, .slow = true }, three_times },
+    { "/qemu/cancel/unanswered", { KVM }, unanswered },
+    { "/qemu/cancel/yank", { KVM, .slow = true }, by_yank },
+    { "/qemu/cancel/source-quits", { KVM, .slow = true }, source_quits },
+    { "/qemu/cancel/destination-quits", { KVM, .slow = true }, dest_quits },
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    rows_add(rows, G_N_ELEMENTS(rows));
+    return g_test_run();
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A guest moves by every way of asking for it, and with what QEMU's options
+ * make of a migration or a machine. */
+#include <inttypes.h>
+
+#include "hugepages.h"
+#include "loop.h"
+#include "rows.h"
+
+/* After the source was told to migrate in whatever way. */
+static bool arrive(Pair *pair, GError **errp)
+{
+    return pair_wait_moved(pair, errp) && pair_compare_disks(pair, errp) &&
+           pair_compare_allocation(pair, errp) && pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+/* --- ways to ask --- */
+
+#define STRUCTURED                                                          \
+    "'channels': [{'channel-type': 'main', 'addr': {'transport': 'shmig', " \
+    "'address': {'type': 'unix', 'path': '%s/other'}%s}}]"
+
+static bool structured(Pair *pair, GError **errp)
+{
+    return qmp_run(pair->dest->qmp, errp, "migrate-incoming",
+                   "{" STRUCTURED "}", pair->dir, "") &&
+           qmp_run(pair->source->qmp, errp, "migrate", "{" STRUCTURED "}",
+                   pair->dir, ", 'channels': 3, 'disks': ['disk0']") &&
+           arrive(pair, errp);
+}
+
+static bool hmp(Pair *pair, GError **errp)
+{
+    g_autofree char *incoming =
+        g_strdup_printf("migrate_incoming shmig:unix:%s/other", pair->dir);
+    g_autofree char *migrate =
+        g_strdup_printf("migrate -d shmig:unix:%s/other,channels=2", pair->dir);
+    g_autofree char *said = NULL, *said_too = NULL;
+
+    said = qmp_hmp(pair->dest->qmp, incoming, errp);
+    said_too = said ? qmp_hmp(pair->source->qmp, migrate, errp) : NULL;
+    if (!said_too) {
+        return false;
+    }
+    if (*said || *said_too) {
+        return harness_fail(errp, "HMP said: %s%s", said, said_too);
+    }
+    return arrive(pair, errp);
+}
+
+/* --- who runs when --- */
+
+static bool pause_before_switchover(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) event = NULL, status = NULL;
+
+    if (!pair_set_capability(pair, "pause-before-switchover", true, errp) ||
+        !pair_migrate(pair, errp)) {
+        return false;
+    }
+    event = qmp_wait_event(pair->source->qmp, "MIGRATION", "status",
+                           "pre-switchover", PAIR_MOVE_SECONDS, errp);
+    status =
+        event ? qmp_call(pair->source->qmp, errp, "query-status", NULL) : NULL;
+    if (!status) {
+        return false;
+    }
+    if (!g_str_equal(json_text_at(status, "status"), "finish-migrate")) {
+        return harness_fail(errp, "the source is \"%s\" before the switch-over",
+                            json_text_at(status, "status"));
+    }
+    return qmp_run(pair->source->qmp, errp, "migrate-continue",
+                   "{'state': 'pre-switchover'}") &&
+           arrive(pair, errp);
+}
+
+static bool late_block_activate(Pair *pair, GError **errp)
+{
+    return pair_set_capability(pair, "late-block-activate", true, errp) &&
+           pair_move(pair, errp);
+}
+
+/* The sequence that management software waits for. */
+static bool events(Pair *pair, GError **errp)
+{
+    const char *source, *dest;
+
+    if (!pair_migrate(pair, errp) || !pair_wait_moved(pair, errp)) {
+        return false;
+    }
+    source = qmp_migration_states(pair->source->qmp);
+    dest = qmp_migration_states(pair->dest->qmp);
+    if (!g_str_equal(source, "setup active device completed") ||
+        !g_str_equal(dest, "active completed")) {
+        return harness_fail(errp, "events of the source: %s; destination: %s",
+                            source, dest);
+    }
+    if (!qmp_has_event(pair->source->qmp, "STOP", NULL, NULL) ||
+        !qmp_has_event(pair->source->qmp, "MIGRATION_PASS", NULL, NULL)) {
+        return harness_fail(errp, "STOP or MIGRATION_PASS is missing");
+    }
+    return pair_resume(pair, errp) && pair_quit(pair, errp);
+}
+
+/* --- how fast, and when to stop --- */
+
+#define LIMIT 4000000
+/* What the channels may have taken at once before they wait. */
+#define BURST 4000000
+
+static bool is_past_burst(JsonNode *info)
+{
+    return json_int_at(info, "shmig.wire-bytes") > 3 * BURST;
+}
+
+/*
+ * The bound is on the bytes, and time is taken after they were counted: a
+ * busy host can only make this easier to hold.
+ */
+static bool bandwidth(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) info = NULL;
+    int64_t start_us = loop_now_us(), bytes, allowed;
+
+    if (!pair_set_parameter(pair->source,
+                            "'max-bandwidth': " G_STRINGIFY(LIMIT), errp) ||
+        !pair_migrate(pair, errp) ||
+        !pair_wait_query(pair, is_past_burst, errp)) {
+        return false;
+    }
+    info = pair_query(pair, errp);
+    if (!info) {
+        return false;
+    }
+    bytes = json_int_at(info, "shmig.wire-bytes");
+    allowed = (loop_now_us() - start_us) * LIMIT / G_USEC_PER_SEC + BURST;
+    if (bytes > allowed) {
+        return harness_fail(
+            errp, "%" PRId64 " bytes were sent where %" PRId64 " are allowed",
+            bytes, allowed);
+    }
+    return pair_hurry(pair, errp) && arrive(pair, errp);
+}
+
+static bool has_gone_round(JsonNode *info)
+{
+    return json_int_at(info, "ram.dirty-sync-count") >= 4;
+}
+
+/* A guest too fast for the link moves once its downtime may be long. */
+static bool downtime_limit(Pair *pair, GError **errp)
+{
+    return pair_set_parameter(pair->source,
+                              "'max-bandwidth': 8000000, 'downtime-limit': 1",
+                              errp) &&
+           pair_migrate(pair, errp) &&
+           pair_wait_query(pair, has_gone_round, errp) &&
+           pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
+           arrive(pair, errp);
+}
+
+static bool is_throttled(JsonNode *info)
+{
+    return json_int_at(info, "cpu-throttle-percentage") > 0;
+}
+
+static bool auto_converge(Pair *pair, GError **errp)
+{
+    return pair_set_capability(pair, "auto-converge", true, errp) &&
+           pair_set_parameter(pair->source,
+                              "'max-bandwidth': 4000000, 'downtime-limit': 1",
+                              errp) &&
+           pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_throttled, errp) &&
+           pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
+           pair_hurry(pair, errp) && arrive(pair, errp);
+}
+
+/* clang-format off: these are tables */
+#define RAW             \
+    {                   \
+        .format = "raw" \
+    }
+#define QCOW2             \
+    {                     \
+        .format = "qcow2" \
+    }
+#define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
+#define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
+#define SHARED                                                    \
+    {                                                             \
+        .format = "raw", .same_file = true, .drive = "cache=none" \
+    }
+#define DEVICE(model_, options_)                             \
+    {                                                        \
+        .format = "raw", .model = model_, .device = options_ \
+    }
+
+static const Row rows[] = {
+    { "/qemu/options/incoming-defer",
+      { KVM, .disks = { RAW }, .defer = true },
+      pair_move },
+    { "/qemu/options/structured-channels",
+      { KVM, .disks = { RAW }, .no_listen = true },
+      structured },
+    { "/qemu/options/hmp",
+      { KVM, .disks = { QCOW2 }, .no_listen = true },
+      hmp },
+
+    { "/qemu/options/destination-runs-at-once",
+      { KVM, .disks = { RAW, QCOW2 }, .dest_runs = true },
+      pair_move },
+    { "/qemu/options/pause-before-switchover",
+      { KVM, .disks = { RAW, QCOW2 } },
+      pause_before_switchover },
+    { "/qemu/options/late-block-activate",
+      { KVM, .disks = { RAW, QCOW2 } },
+      late_block_activate },
+    { "/qemu/options/events", { KVM, .disks = { RAW } }, events },
+
+    { "/qemu/options/max-bandwidth",
+      { KVM, .disks = { RAW }, .slow = true },
+      bandwidth },
+    { "/qemu/options/downtime-limit",
+      { .accel = "kvm", .vcpus = 2, .guest = "dirty=max", .disks = { RAW } },
+      downtime_limit },
+    { "/qemu/options/auto-converge",
+      { .accel = "kvm", .vcpus = 2, .guest = "dirty=max", .disks = { RAW } },
+      auto_converge },
+
+    { "/qemu/options/disks-selected",
+      { KVM, .disks = { RAW, SHARED, QCOW2 }, .select = "disk0;disk2" },
+      pair_move },
+    { "/qemu/options/disks-none",
+      { KVM, .disks = { SHARED }, .select = "none" },
+      pair_move },
+
+    { "/qemu/options/iothread",
+      { KVM, .arguments = "-object iothread,id=io0 -object iothread,id=io1",
+        .disks = { { .format = "raw", .device = "iothread=io0" },
+                   { .format = "qcow2", .device = "iothread=io1" } } },
+      pair_move },
+    { "/qemu/options/many-disks",
+      { KVM, .machine = "q35", .arguments = "-device virtio-scsi-pci,id=scsi",
+        .disks = { RAW, QCOW2, DEVICE("scsi-hd", "bus=scsi.0"),
+                   DEVICE("ide-hd", "bus=ide.0"),
+                   DEVICE("scsi-hd", "bus=scsi.0,lun=5"),
+                   DEVICE("ide-hd", "bus=ide.1"),
+                   DEVICE("scsi-hd", "bus=scsi.0,lun=6"),
+                   DEVICE("ide-hd", "bus=ide.2") } },
+      pair_move },
+    { "/qemu/options/odd-size",
+      { KVM, .disks = { RAW, QCOW2 }, .disk_odd_bytes = 1536 },
+      pair_move },
+    { "/qemu/options/read-only-disk",
+      { KVM, .arguments = "-device virtio-scsi-pci,id=scsi",
+        .disks = { RAW,
+                   { .format = "raw",
+                     .model = "scsi-hd",
+                     .device = "bus=scsi.0",
+                     .same_file = true,
+                     .drive = "readonly=on" } } },
+      pair_move },
+    { "/qemu/options/cache-and-aio",
+      { KVM, .disks = { { .format = "raw", .drive = "cache=none,aio=io_uring" },
+                        { .format = "qcow2", .drive = "cache=none,aio=native" },
+                        { .format = "raw", .drive = "cache=unsafe" },
+                        { .format = "raw", .drive = "cache=directsync" } } },
+      pair_move },
+    { "/qemu/options/protocol-above-the-file",
+      { KVM, .disks = { { .format = "raw",
+                          .drive = "file.driver=blkdebug,"
+                                   "file.image.filename={image}" } } },
+      pair_move },
+
+    { "/qemu/options/file-backed-memory",
+      { KVM,
+        .arguments = "-object memory-backend-file,id=ram0,size=64M,"
+                     "mem-path=/dev/shm,share=on "
+                     "-machine memory-backend=ram0",
+        .disks = { RAW } },
+      pair_move },
+    { "/qemu/options/file-backed-memory/tcg",
+      { TCG,
+        .arguments = "-object memory-backend-file,id=ram0,size=64M,"
+                     "mem-path=/dev/shm,share=on "
+                     "-machine memory-backend=ram0",
+        .disks = { RAW } },
+      pair_move },
+    { "/qemu/options/memory-above-4-gib",
+      { KVM, .memory_mib = 5120, .disks = { RAW } },
+      pair_move },
+    { "/qemu/options/virtio-mem",
+      { KVM, .memory_more = "maxmem=1G",
+        .arguments = "-object memory-backend-ram,id=vm0,size=256M "
+                     "-device virtio-mem-pci,id=vm,memdev=vm0",
+        .disks = { RAW } },
+      pair_move },
+    { "/qemu/options/balloon",
+      { KVM,
+        .arguments = "-device virtio-balloon-pci,free-page-hint=on,"
+                     "iothread=io0 -object iothread,id=io0",
+        .disks = { RAW } },
+      pair_move },
+    { "/qemu/options/vga-and-roms",
+      { KVM, .arguments = "-device VGA -device e1000 -device virtio-net-pci",
+        .disks = { RAW } },
+      pair_move },
+    { "/qemu/options/vga-and-roms/tcg",
+      { TCG, .arguments = "-device VGA -device e1000 -device virtio-net-pci",
+        .disks = { RAW } },
+      pair_move },
+    { "/qemu/options/kvm-dirty-ring",
+      { .accel = "kvm,dirty-ring-size=4096",
+        .vcpus = 2,
+        .guest = ROW_BUSY,
+        .disks = { RAW } },
+      pair_move },
+};
+
+#define HUGE_ROW(path_, accel_)                                             \
+    {                                                                       \
+        path_,                                                              \
+            { accel_,                                                       \
+              .arguments = "-object memory-backend-memfd,id=ram0,size=64M," \
+                           "hugetlb=on -machine memory-backend=ram0",       \
+              .disks = { RAW } },                                           \
+            pair_move                                                       \
+    }
+
+static const Row huge_rows[] = {
+    HUGE_ROW("/qemu/options/hugepages/kvm", KVM),
+    HUGE_ROW("/qemu/options/hugepages/tcg", TCG),
+};
+/* clang-format on */
+
+/* Of a pair: 64 MiB on each side. */
+#define HUGE_MIB 128
+
+static char *no_hugepages;
+
+static void skip_hugepages(void)
+{
+    g_test_skip(no_hugepages);
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    int result;
+
+    g_test_init(&argc, &argv, NULL);
+    rows_add(rows, G_N_ELEMENTS(rows));
+    if (hugepages_reserve(HUGE_MIB, &error)) {
+        rows_add(huge_rows, G_N_ELEMENTS(huge_rows));
+    } else {
+        no_hugepages = error->message;
+        g_test_add_func("/qemu/options/hugepages", skip_hugepages);
+    }
+    result = g_test_run();
+    hugepages_release();
+    return result;
+}
