@@ -6,6 +6,6 @@
 #include <stddef.h>
 
 #define SHMIG_CONTAINER_OF(ptr, type, member) \
-    ((type *)((char *)(ptr) - offsetof(type, member)))
+    ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -137,8 +137,7 @@ uint64_t shmig_region_set(ShmigRegion *region, uint64_t first, uint64_t n)
     return fresh;
 }
 
-uint64_t shmig_region_mark_sent(ShmigRegion *region, uint64_t first,
-                                uint64_t n)
+uint64_t shmig_region_mark_sent(ShmigRegion *region, uint64_t first, uint64_t n)
 {
     uint64_t end = cut(region, first, n);
     uint64_t again = 0;

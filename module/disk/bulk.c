@@ -33,7 +33,7 @@ typedef struct Slot {
     uint64_t mark;  /* payloads to be popped first */
     uint32_t disk;
     uint64_t offset, length;
-    uint64_t at;      /* what is read up to here */
+    uint64_t at; /* what is read up to here */
     uint8_t *buffer;
     uint64_t hole[BUFFER_BYTES / ZERO_GRANULE / 64]; /* bit: known zero */
 } Slot;
@@ -108,9 +108,9 @@ static void status_done(Slot *slot)
      * aligned in the buffer and on the disk.
      */
     if (slot->at + bytes < end) {
-        bytes = slot->req.extent_zero ? bytes / ZERO_GRANULE * ZERO_GRANULE
-                                      : (bytes + ZERO_GRANULE - 1) /
-                                            ZERO_GRANULE * ZERO_GRANULE;
+        bytes = slot->req.extent_zero
+                    ? bytes / ZERO_GRANULE * ZERO_GRANULE
+                    : (bytes + ZERO_GRANULE - 1) / ZERO_GRANULE * ZERO_GRANULE;
     }
     if (slot->req.extent_zero && bytes) {
         slot_mark_hole(slot, from, from + bytes);
@@ -169,11 +169,9 @@ static bool walk(ShmigBulk *bulk, uint64_t *first, uint64_t *n)
             uint64_t at = bulk->walk_stripe * per_stripe;
 
             if (mine(bulk, bulk->walk_disk, bulk->walk_stripe)) {
-                *n = shmig_region_find(region, at,
-                                       MIN(at + per_stripe,
-                                           region->n_granules),
-                                       BUFFER_BYTES >> region->granule_shift,
-                                       first);
+                *n = shmig_region_find(
+                    region, at, MIN(at + per_stripe, region->n_granules),
+                    BUFFER_BYTES >> region->granule_shift, first);
                 if (*n) {
                     return true;
                 }
@@ -192,8 +190,8 @@ static void slot_take(ShmigBulk *bulk, Slot *slot, uint64_t first, uint64_t n)
 
     slot->disk = bulk->walk_disk;
     slot->offset = first << region->granule_shift;
-    slot->length = MIN(n << region->granule_shift,
-                       region->length_bytes - slot->offset);
+    slot->length =
+        MIN(n << region->granule_shift, region->length_bytes - slot->offset);
     slot->at = slot->offset;
     slot->order = bulk->order++;
     slot->state = SLOT_READING;
@@ -234,8 +232,8 @@ static uint64_t run_length(const Slot *slot, uint64_t at, bool *zero)
     *zero = false;
     for (; at < slot->length; at += ZERO_GRANULE) {
         size_t bytes = MIN(ZERO_GRANULE, slot->length - at);
-        bool z = slot_is_hole(slot, at) ||
-                 shmig_is_zero(slot->buffer + at, bytes);
+        bool z =
+            slot_is_hole(slot, at) || shmig_is_zero(slot->buffer + at, bytes);
 
         if (at == from) {
             *zero = z;
@@ -265,8 +263,8 @@ static void slot_batch(Slot *slot, ShmigBatch *batch)
 
         shmig_batch_add(batch, source->region->id, slot->offset + at, n,
                         zero ? NULL : slot->buffer + at);
-        shmig_count(zero ? &source->stats.zero_bytes
-                         : &source->stats.data_bytes, n);
+        shmig_count(
+            zero ? &source->stats.zero_bytes : &source->stats.data_bytes, n);
         at += n;
     }
 }
@@ -353,8 +351,7 @@ ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
         bulk->slots[i].bulk = bulk;
         bulk->slots[i].index = i;
         bulk->slots[i].req.op.done = slot_done;
-        bulk->slots[i].buffer = mmap(NULL, BUFFER_BYTES,
-                                     PROT_READ | PROT_WRITE,
+        bulk->slots[i].buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE,
                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         g_assert(bulk->slots[i].buffer != MAP_FAILED);
     }

@@ -46,7 +46,6 @@ bool shmig_bulk_quiet(const ShmigBulk *bulk);
 bool shmig_bulk_done(ShmigBulk *bulk);
 
 /* The first read that failed: -errno, and which disk and where; or 0. */
-int shmig_bulk_error(const ShmigBulk *bulk, uint32_t *disk,
-                     uint64_t *offset);
+int shmig_bulk_error(const ShmigBulk *bulk, uint32_t *disk, uint64_t *offset);
 
 #endif

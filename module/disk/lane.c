@@ -32,8 +32,8 @@ void shmig_lane_destroy(ShmigLane *lane)
     pthread_mutex_destroy(&lane->lock);
 }
 
-static bool is_copying(const ShmigLane *lane, uint32_t region,
-                       uint64_t offset, uint64_t length)
+static bool is_copying(const ShmigLane *lane, uint32_t region, uint64_t offset,
+                       uint64_t length)
 {
     for (unsigned i = 0; i < SHMIG_LANE_RANGES; i++) {
         if (lane->copying[i].length && lane->copying[i].region == region &&
@@ -51,9 +51,8 @@ static uint64_t item_bytes(const ShmigInline *item)
     return sizeof(*item) + (item->zero ? 0 : item->length);
 }
 
-static void push(ShmigLane *lane, ShmigRegion *region,
-                 ShmigRegionStats *stats, uint64_t offset, uint64_t length,
-                 const uint8_t *buf)
+static void push(ShmigLane *lane, ShmigRegion *region, ShmigRegionStats *stats,
+                 uint64_t offset, uint64_t length, const uint8_t *buf)
 {
     ShmigInline *item = g_malloc(sizeof(*item) + (buf ? length : 0));
 
@@ -81,8 +80,8 @@ static void push(ShmigLane *lane, ShmigRegion *region,
  * that an aligned write stays one payload.
  */
 static void sort_out(ShmigLane *lane, ShmigRegion *region,
-                     ShmigRegionStats *stats, uint64_t offset,
-                     uint64_t length, const uint8_t *buf)
+                     ShmigRegionStats *stats, uint64_t offset, uint64_t length,
+                     const uint8_t *buf)
 {
     uint64_t granule_bytes = (uint64_t)1 << region->granule_shift;
     uint64_t at = offset, end = offset + length, run = offset;
@@ -178,8 +177,7 @@ void shmig_lane_release(ShmigLane *lane, unsigned slot)
     pthread_mutex_unlock(&lane->lock);
 }
 
-ShmigInline *shmig_lane_pop(ShmigLane *lane, uint64_t max_bytes,
-                            unsigned max_n)
+ShmigInline *shmig_lane_pop(ShmigLane *lane, uint64_t max_bytes, unsigned max_n)
 {
     ShmigInline *list, *item, *last = NULL;
     uint64_t bytes = 0;

@@ -41,11 +41,11 @@ static int64_t written(ShmigMirror *mirror, uint64_t offset, uint64_t length,
     while (at < end) {
         uint64_t stripe = at / SHMIG_STRIPE_BYTES;
         uint64_t stop = MIN((stripe + 1) * SHMIG_STRIPE_BYTES, end);
-        unsigned lane = shmig_stripe_channel(region->id, stripe,
-                                             mirror->n_lanes);
-        int64_t d = shmig_lane_written(mirror->lanes[lane], region,
-                                       mirror->stats, at, stop - at,
-                                       buf ? buf + (at - offset) : NULL);
+        unsigned lane =
+            shmig_stripe_channel(region->id, stripe, mirror->n_lanes);
+        int64_t d =
+            shmig_lane_written(mirror->lanes[lane], region, mirror->stats, at,
+                               stop - at, buf ? buf + (at - offset) : NULL);
 
         delay = MAX(delay, d);
         at = stop;

@@ -42,7 +42,7 @@ void shmig_batch_add(ShmigBatch *batch, uint32_t region, uint64_t offset,
         last->length += length;
     } else {
         g_assert(!shmig_batch_full(batch));
-        batch->records[batch->n_records++] = (ShmigRecord){
+        batch->records[batch->n_records++] = (ShmigRecord) {
             .region = region,
             .kind = kind,
             .offset = offset,

@@ -29,8 +29,7 @@
 #define RX_BYTES (READ_AHEAD + SHMIG_FRAME_BYTES + SHMIG_MAX_STREAM_BODY)
 #define TX_BYTES (SHMIG_FRAME_BYTES + SHMIG_MAX_STREAM_BODY)
 
-G_STATIC_ASSERT(SHMIG_MAX_RECORDS * SHMIG_RECORD_BYTES <=
-                SHMIG_MAX_STREAM_BODY);
+G_STATIC_ASSERT(SHMIG_MAX_RECORDS *SHMIG_RECORD_BYTES <= SHMIG_MAX_STREAM_BODY);
 
 typedef enum RxState {
     RX_HEADER,
@@ -184,8 +183,8 @@ static int parse_header(ShmigConn *conn, const char **why)
         rx_more(conn, SHMIG_FRAME_BYTES);
         return 0;
     }
-    ret = shmig_frame_decode(conn->rx_buf + conn->rx_start,
-                             conn->rx_sequence, &conn->rx_frame, why);
+    ret = shmig_frame_decode(conn->rx_buf + conn->rx_start, conn->rx_sequence,
+                             &conn->rx_frame, why);
     if (ret < 0) {
         return ret;
     }
@@ -199,8 +198,7 @@ static int parse_header(ShmigConn *conn, const char **why)
     return 1;
 }
 
-static int parse_records(ShmigConn *conn, const uint8_t *body,
-                         const char **why)
+static int parse_records(ShmigConn *conn, const uint8_t *body, const char **why)
 {
     for (uint32_t i = 0; i < conn->rx_frame.records; i++) {
         int ret = shmig_record_decode(body + i * SHMIG_RECORD_BYTES,
@@ -404,8 +402,7 @@ void shmig_conn_send(ShmigConn *conn, ShmigFrame *frame, const void *body,
 }
 
 void shmig_conn_send_data(ShmigConn *conn, const ShmigRecord *records,
-                          unsigned n, const struct iovec *iov,
-                          unsigned n_iov)
+                          unsigned n, const struct iovec *iov, unsigned n_iov)
 {
     ShmigFrame frame = {
         .type = SHMIG_FRAME_DATA,
@@ -415,9 +412,8 @@ void shmig_conn_send_data(ShmigConn *conn, const ShmigRecord *records,
 
     g_assert(n <= SHMIG_MAX_RECORDS);
     for (unsigned i = 0; i < n; i++) {
-        shmig_record_encode(&records[i],
-                            conn->tx_buf + SHMIG_FRAME_BYTES +
-                                i * SHMIG_RECORD_BYTES);
+        shmig_record_encode(&records[i], conn->tx_buf + SHMIG_FRAME_BYTES +
+                                             i * SHMIG_RECORD_BYTES);
         if (records[i].kind == SHMIG_RECORD_DATA) {
             frame.payload += records[i].length;
         }

@@ -79,8 +79,7 @@ void shmig_conn_send(ShmigConn *conn, ShmigFrame *frame, const void *body,
 
 /* The same with @n records as the body and their bytes in @iov. */
 void shmig_conn_send_data(ShmigConn *conn, const ShmigRecord *records,
-                          unsigned n, const struct iovec *iov,
-                          unsigned n_iov);
+                          unsigned n, const struct iovec *iov, unsigned n_iov);
 
 /* After data() returned -EAGAIN. */
 void shmig_conn_resume(ShmigConn *conn);

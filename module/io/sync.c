@@ -10,8 +10,7 @@
 #include <sys/socket.h>
 
 /* Waits for @events; false with an error at the deadline. */
-static bool wait_for(int fd, short events, int64_t deadline_us,
-                     GError **errp)
+static bool wait_for(int fd, short events, int64_t deadline_us, GError **errp)
 {
     struct pollfd p = { .fd = fd, .events = events };
     int64_t left = deadline_us - g_get_monotonic_time();
@@ -89,8 +88,8 @@ bool shmig_sync_read(int fd, void *buf, size_t bytes, int64_t deadline_us,
     return true;
 }
 
-bool shmig_sync_send_hello(int fd, const ShmigHello *hello,
-                           int64_t deadline_us, GError **errp)
+bool shmig_sync_send_hello(int fd, const ShmigHello *hello, int64_t deadline_us,
+                           GError **errp)
 {
     uint8_t raw[SHMIG_HELLO_BYTES];
 

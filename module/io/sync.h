@@ -17,8 +17,8 @@ bool shmig_sync_write(int fd, const void *buf, size_t bytes,
 bool shmig_sync_read(int fd, void *buf, size_t bytes, int64_t deadline_us,
                      GError **errp);
 
-bool shmig_sync_send_hello(int fd, const ShmigHello *hello,
-                           int64_t deadline_us, GError **errp);
+bool shmig_sync_send_hello(int fd, const ShmigHello *hello, int64_t deadline_us,
+                           GError **errp);
 bool shmig_sync_recv_hello(int fd, ShmigHello *hello, int64_t deadline_us,
                            GError **errp);
 

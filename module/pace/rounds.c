@@ -4,10 +4,9 @@
 
 #include <glib.h>
 
-void shmig_rounds_init(ShmigRounds *rounds, int64_t now_ns,
-                       uint64_t wire_bytes)
+void shmig_rounds_init(ShmigRounds *rounds, int64_t now_ns, uint64_t wire_bytes)
 {
-    *rounds = (ShmigRounds){ .harvested_ns = now_ns };
+    *rounds = (ShmigRounds) { .harvested_ns = now_ns };
     shmig_rate_init(&rounds->rate, now_ns, wire_bytes);
 }
 
@@ -18,8 +17,8 @@ void shmig_rounds_start_ram(ShmigRounds *rounds, int64_t now_ns,
     rounds->left = pending_bytes;
 }
 
-void shmig_rounds_sent(ShmigRounds *rounds, int64_t now_ns,
-                       uint64_t wire_bytes, bool busy)
+void shmig_rounds_sent(ShmigRounds *rounds, int64_t now_ns, uint64_t wire_bytes,
+                       bool busy)
 {
     shmig_rate_update(&rounds->rate, now_ns, wire_bytes, busy);
     rounds->fresh = false;
@@ -49,8 +48,8 @@ uint64_t shmig_rounds_low_bytes(const ShmigRounds *rounds)
 
 static bool is_worth_another(const ShmigRounds *rounds)
 {
-    uint64_t goal = shmig_rate_bytes(SHMIG_ROUNDS_GOAL_NS,
-                                     shmig_rate_get(&rounds->rate));
+    uint64_t goal =
+        shmig_rate_bytes(SHMIG_ROUNDS_GOAL_NS, shmig_rate_get(&rounds->rate));
 
     return rounds->left > MAX(goal, SHMIG_ROUNDS_MIN_BYTES) &&
            rounds->left <= SHMIG_ROUNDS_SHRINK(rounds->left_before);
@@ -60,8 +59,8 @@ static bool is_worth_another(const ShmigRounds *rounds)
 static bool is_time_to_look(const ShmigRounds *rounds, uint64_t pending,
                             uint64_t age_ns)
 {
-    uint64_t round_ns = shmig_rate_time_ns(rounds->left,
-                                           shmig_rate_get(&rounds->rate));
+    uint64_t round_ns =
+        shmig_rate_time_ns(rounds->left, shmig_rate_get(&rounds->rate));
 
     return pending <= shmig_rounds_low_bytes(rounds) ||
            (age_ns >= SHMIG_ROUNDS_IMPATIENT_NS &&
@@ -79,9 +78,8 @@ ShmigVerdict shmig_rounds_next(const ShmigRounds *rounds,
         .queued_bytes = in->queued_bytes,
         .harvest_age_ns = rounds->fresh ? 0 : age_ns,
         .dirty_bytes_per_s = rounds->dirty_bytes_per_s,
-        .rate_bytes_per_s = in->switchover_rate
-                          ? in->switchover_rate
-                          : shmig_rate_get(&rounds->rate),
+        .rate_bytes_per_s = in->switchover_rate ? in->switchover_rate
+                                                : shmig_rate_get(&rounds->rate),
         .limit_ns = in->limit_ns,
         .fixed_ns = in->fixed_ns,
     };
@@ -92,8 +90,8 @@ ShmigVerdict shmig_rounds_next(const ShmigRounds *rounds,
         (verdict.action == SHMIG_SWITCHOVER_HARVEST &&
          !is_time_to_look(rounds, pending, age_ns))) {
         verdict.action = SHMIG_SWITCHOVER_CONTINUE;
-    } else if (verdict.action == SHMIG_SWITCHOVER_CONTINUE &&
-               !rounds->fresh && pending <= shmig_rounds_low_bytes(rounds)) {
+    } else if (verdict.action == SHMIG_SWITCHOVER_CONTINUE && !rounds->fresh &&
+               pending <= shmig_rounds_low_bytes(rounds)) {
         verdict.action = SHMIG_SWITCHOVER_HARVEST;
     }
     return verdict;

@@ -29,7 +29,7 @@
 #define SHMIG_ROUNDS_IMPATIENT_NS 200000000
 
 typedef struct ShmigRounds {
-    ShmigRate rate;       /* bytes on the wire */
+    ShmigRate rate; /* bytes on the wire */
     uint64_t harvests;
     int64_t harvested_ns; /* the last one; before: when RAM was started */
     bool fresh;           /* nothing happened since the last harvest */
@@ -46,8 +46,8 @@ void shmig_rounds_start_ram(ShmigRounds *rounds, int64_t now_ns,
                             uint64_t pending_bytes);
 
 /* @busy: as for shmig_rate_update(). */
-void shmig_rounds_sent(ShmigRounds *rounds, int64_t now_ns,
-                       uint64_t wire_bytes, bool busy);
+void shmig_rounds_sent(ShmigRounds *rounds, int64_t now_ns, uint64_t wire_bytes,
+                       bool busy);
 
 /* A harvest found @dirty_bytes; @pending_bytes of all kinds are pending. */
 void shmig_rounds_harvested(ShmigRounds *rounds, int64_t now_ns,
@@ -58,9 +58,9 @@ typedef struct ShmigRoundsInput {
     uint64_t ram_bytes;
     uint64_t disk_bytes;
     uint64_t queued_bytes;
-    uint64_t limit_ns;           /* as in ShmigSwitchoverInput */
+    uint64_t limit_ns; /* as in ShmigSwitchoverInput */
     uint64_t fixed_ns;
-    uint64_t switchover_rate;    /* bytes/s the user promises; 0: measured */
+    uint64_t switchover_rate; /* bytes/s the user promises; 0: measured */
 } ShmigRoundsInput;
 
 ShmigVerdict shmig_rounds_next(const ShmigRounds *rounds,

@@ -15,7 +15,7 @@
 void shmig_ram_walk_init(ShmigRamWalk *walk, unsigned channel,
                          unsigned channels)
 {
-    *walk = (ShmigRamWalk){ .channel = channel, .channels = channels };
+    *walk = (ShmigRamWalk) { .channel = channel, .channels = channels };
 }
 
 static bool mine(const ShmigRamWalk *walk, const ShmigRegion *region)
@@ -56,8 +56,8 @@ static void add_run(ShmigRamBlock *block, uint64_t first, uint64_t n,
             return;
         }
         shmig_batch_add(batch, region->id, offset, bytes, zero ? NULL : at);
-        shmig_count(zero ? &block->stats.zero_bytes
-                         : &block->stats.data_bytes, bytes);
+        shmig_count(zero ? &block->stats.zero_bytes : &block->stats.data_bytes,
+                    bytes);
         offset += bytes;
     }
     count_resent(block, first, n);
@@ -70,12 +70,10 @@ static int fill_stripe(ShmigRamWalk *walk, ShmigRamBlock *block,
 {
     ShmigRegion *region = block->region;
     uint64_t at = walk->stripe * shmig_stripe_granules(region);
-    uint64_t end = MIN(at + shmig_stripe_granules(region),
-                       region->n_granules);
+    uint64_t end = MIN(at + shmig_stripe_granules(region), region->n_granules);
 
     for (;;) {
-        uint64_t room = (max_payload - MIN(batch->payload, max_payload)) /
-                        PAGE;
+        uint64_t room = (max_payload - MIN(batch->payload, max_payload)) / PAGE;
         uint64_t first, n;
 
         n = shmig_region_find(region, at, end, MAX(room, 1), &first);
@@ -119,9 +117,9 @@ static int fill_block(ShmigRamWalk *walk, ShmigRamBlock *block, uint64_t end,
     return 1;
 }
 
-int shmig_ram_fill(ShmigRamWalk *walk, ShmigRamBlock *blocks,
-                   uint32_t n_blocks, ShmigTracker *tracker,
-                   uint32_t max_payload, ShmigBatch *batch)
+int shmig_ram_fill(ShmigRamWalk *walk, ShmigRamBlock *blocks, uint32_t n_blocks,
+                   ShmigTracker *tracker, uint32_t max_payload,
+                   ShmigBatch *batch)
 {
     uint64_t from = walk->stripe;
 

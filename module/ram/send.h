@@ -30,8 +30,8 @@ void shmig_ram_walk_init(ShmigRamWalk *walk, unsigned channel,
  * NULL: the guest is stopped for good.  Returns 0 (an empty batch: nothing
  * is pending) or -errno of the tracker.
  */
-int shmig_ram_fill(ShmigRamWalk *walk, ShmigRamBlock *blocks,
-                   uint32_t n_blocks, ShmigTracker *tracker,
-                   uint32_t max_payload, ShmigBatch *batch);
+int shmig_ram_fill(ShmigRamWalk *walk, ShmigRamBlock *blocks, uint32_t n_blocks,
+                   ShmigTracker *tracker, uint32_t max_payload,
+                   ShmigBatch *batch);
 
 #endif

@@ -100,8 +100,8 @@ static void measure(ShmigSourceChannel *sc, uint32_t bytes)
         sc->rate_since_ns = now;
         sc->rate_bytes = 0;
     } else if (now - sc->rate_since_ns >= RATE_WINDOW_NS) {
-        shmig_lane_set_rate(&sc->lane, sc->rate_bytes * 1e9 /
-                                           (now - sc->rate_since_ns));
+        shmig_lane_set_rate(&sc->lane,
+                            sc->rate_bytes * 1e9 / (now - sc->rate_since_ns));
         sc->rate_since_ns = now;
         sc->rate_bytes = 0;
     }
@@ -116,8 +116,8 @@ static void charge(ShmigSourceChannel *sc, uint32_t bytes)
 
 static bool send_inline(ShmigSourceChannel *sc, ShmigConn *conn)
 {
-    ShmigInline *list = shmig_lane_pop(&sc->lane, SHMIG_MAX_PAYLOAD / 2,
-                                       SHMIG_MAX_RECORDS);
+    ShmigInline *list =
+        shmig_lane_pop(&sc->lane, SHMIG_MAX_PAYLOAD / 2, SHMIG_MAX_RECORDS);
 
     if (!list) {
         return false;
@@ -143,10 +143,13 @@ static void fail_disk(ShmigSourceChannel *sc)
     int err = shmig_bulk_error(sc->bulk, &disk, &offset);
     ShmigOfferDisk *d = g_ptr_array_index(sc->src->offer->disks, disk);
 
-    shmig_source_fail(sc->src, g_error_new(
-        SHMIG_ERROR, SHMIG_ERROR_DISK,
-        "disk \"%s\": reading the source at offset %" G_GUINT64_FORMAT
-        " failed: %s", d->id, offset, g_strerror(-err)));
+    shmig_source_fail(
+        sc->src,
+        g_error_new(
+            SHMIG_ERROR, SHMIG_ERROR_DISK,
+            "disk \"%s\": reading the source at offset %" G_GUINT64_FORMAT
+            " failed: %s",
+            d->id, offset, g_strerror(-err)));
 }
 
 static bool send_bulk(ShmigSourceChannel *sc, ShmigConn *conn)
@@ -179,14 +182,14 @@ static bool send_ram(ShmigSourceChannel *sc, ShmigConn *conn, bool last)
     if (!__atomic_load_n(&src->ram_started, __ATOMIC_ACQUIRE)) {
         return false;
     }
-    ret = shmig_ram_fill(&sc->walk, src->ram, src->n_ram,
-                         last ? NULL : src->tracker, frame_limit(sc),
-                         &sc->batch);
+    ret =
+        shmig_ram_fill(&sc->walk, src->ram, src->n_ram,
+                       last ? NULL : src->tracker, frame_limit(sc), &sc->batch);
     if (ret < 0) {
-        shmig_source_fail(src, g_error_new(
-            SHMIG_ERROR, SHMIG_ERROR_RAM,
-            "re-arming the dirty tracking of RAM failed: %s",
-            g_strerror(-ret)));
+        shmig_source_fail(
+            src, g_error_new(SHMIG_ERROR, SHMIG_ERROR_RAM,
+                             "re-arming the dirty tracking of RAM failed: %s",
+                             g_strerror(-ret)));
         return false;
     }
     if (!sc->batch.n_records) {
@@ -235,8 +238,8 @@ static void drain_for_good(ShmigSourceChannel *sc)
     }
     pthread_mutex_unlock(&src->lock);
     if (number) {
-        shmig_channel_control(sc->channel, SHMIG_FRAME_DRAIN,
-                              SHMIG_FRAME_FINAL, number);
+        shmig_channel_control(sc->channel, SHMIG_FRAME_DRAIN, SHMIG_FRAME_FINAL,
+                              number);
     }
 }
 
@@ -258,8 +261,9 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
         return false;
     }
     /* The switch-over itself is not held back. */
-    late = sc->seen_finishing ? 0 : shmig_bucket_left(&src->bucket, now_ns(),
-                                                      sc->place);
+    late = sc->seen_finishing
+               ? 0
+               : shmig_bucket_left(&src->bucket, now_ns(), sc->place);
     if (sc->inline_run >= INLINE_RUN && late <= 0 && send_bulk(sc, conn)) {
         return true;
     }

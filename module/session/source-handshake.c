@@ -51,8 +51,8 @@ static bool hello(ShmigSource *src, int fd, unsigned channel,
         return false;
     }
     if (theirs.refused) {
-        GBytes *body = shmig_sync_recv_frame(fd, SHMIG_FRAME_ERROR, 0,
-                                             deadline_us, errp);
+        GBytes *body =
+            shmig_sync_recv_frame(fd, SHMIG_FRAME_ERROR, 0, deadline_us, errp);
 
         g_assert(!body);
         return false;
@@ -60,8 +60,8 @@ static bool hello(ShmigSource *src, int fd, unsigned channel,
     if (!shmig_hello_version(&ours, &theirs)) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_PROTOCOL,
                     "the destination speaks version %u to %u of the shmig "
-                    "protocol, this side %u to %u", theirs.version_min,
-                    theirs.version_max, SHMIG_VERSION_MIN,
+                    "protocol, this side %u to %u",
+                    theirs.version_min, theirs.version_max, SHMIG_VERSION_MIN,
                     SHMIG_VERSION_MAX);
         return false;
     }
@@ -75,8 +75,7 @@ static bool hello(ShmigSource *src, int fd, unsigned channel,
     return true;
 }
 
-static bool offer(ShmigSource *src, int fd, int64_t deadline_us,
-                  GError **errp)
+static bool offer(ShmigSource *src, int fd, int64_t deadline_us, GError **errp)
 {
     g_autoptr(GBytes) body = shmig_offer_encode(src->offer, errp);
     g_autoptr(GBytes) reply = NULL;
@@ -89,8 +88,7 @@ static bool offer(ShmigSource *src, int fd, int64_t deadline_us,
                                         deadline_us, errp)) {
         return false;
     }
-    reply = shmig_sync_recv_frame(fd, SHMIG_FRAME_ANSWER, 0, deadline_us,
-                                  errp);
+    reply = shmig_sync_recv_frame(fd, SHMIG_FRAME_ANSWER, 0, deadline_us, errp);
     if (!reply) {
         return false;
     }
@@ -143,8 +141,7 @@ bool shmig_source_handshake(ShmigSource *src, int fd, int timeout_ms,
     return join(src, fd, timeout_ms, errp);
 }
 
-bool shmig_source_join(ShmigSource *src, int fd, int timeout_ms,
-                       GError **errp)
+bool shmig_source_join(ShmigSource *src, int fd, int timeout_ms, GError **errp)
 {
     g_assert(src->n_joined > 0);
     return join(src, fd, timeout_ms, errp);

@@ -12,7 +12,7 @@
 #include "shmig/session/source.h"
 
 /* Buffers of all channels together stay below this. */
-#define SHMIG_SOURCE_BUFFERS 24      /* of 1 MiB */
+#define SHMIG_SOURCE_BUFFERS 24 /* of 1 MiB */
 #define SHMIG_SOURCE_QUEUE_BYTES (16u << 20)
 
 /* One channel of the source.  Everything but @lane belongs to its thread. */
@@ -29,7 +29,7 @@ typedef struct ShmigSourceChannel {
     bool sending_bulk;
     uint32_t sending_bytes;
     uint64_t inline_run; /* inline bytes since the last bulk frame */
-    uint64_t place; /* in the line for max-bandwidth */
+    uint64_t place;      /* in the line for max-bandwidth */
     bool seen_finishing;
     bool final_given; /* DRAIN(FINAL) is queued */
 
@@ -64,10 +64,10 @@ struct ShmigSource {
     ShmigBucket bucket;
 
     /* Atomic. */
-    bool started;    /* the channels run */
-    int go;          /* the destination is ready for data */
+    bool started; /* the channels run */
+    int go;       /* the destination is ready for data */
     int ram_started;
-    int finishing;   /* nothing becomes pending any more */
+    int finishing; /* nothing becomes pending any more */
     unsigned n_seen_finishing;
     uint64_t bandwidth;
     uint64_t wait_below; /* pending bytes that wait() waits for; 0 none */
@@ -75,10 +75,10 @@ struct ShmigSource {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     /* Under the lock; @cond tells of changes. */
-    int handshake_fd;     /* to be shut down by abort(), or -1 */
-    uint64_t barrier;     /* number of the last DRAIN on all channels */
-    unsigned n_final;     /* channels whose final drain is out */
-    unsigned n_drained;   /* and answered */
+    int handshake_fd;   /* to be shut down by abort(), or -1 */
+    uint64_t barrier;   /* number of the last DRAIN on all channels */
+    unsigned n_final;   /* channels whose final drain is out */
+    unsigned n_drained; /* and answered */
     bool ready, committed, running;
 };
 

@@ -43,14 +43,14 @@ ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
     for (uint32_t i = 0; i < src->n_ram; i++) {
         ShmigOfferRam *r = g_ptr_array_index(offer->ram, i);
 
-        src->ram[i].region = shmig_region_new(i, SHMIG_REGION_RAM,
-                                              r->used_bytes);
+        src->ram[i].region =
+            shmig_region_new(i, SHMIG_REGION_RAM, r->used_bytes);
     }
     for (uint32_t i = 0; i < src->n_disks; i++) {
         ShmigOfferDisk *d = g_ptr_array_index(offer->disks, i);
 
-        src->disks[i].region = shmig_region_new(
-            src->n_ram + i, SHMIG_REGION_DISK, d->size_bytes);
+        src->disks[i].region =
+            shmig_region_new(src->n_ram + i, SHMIG_REGION_DISK, d->size_bytes);
     }
     for (unsigned i = 0; i < src->n_channels; i++) {
         shmig_source_channel_init(&src->channels[i], src, i);
@@ -79,8 +79,8 @@ void shmig_source_fail(ShmigSource *src, GError *error)
 
 void shmig_source_abort(ShmigSource *src, const char *reason)
 {
-    shmig_source_fail(src, g_error_new_literal(
-        SHMIG_ERROR, SHMIG_ERROR_CANCELLED, reason));
+    shmig_source_fail(
+        src, g_error_new_literal(SHMIG_ERROR, SHMIG_ERROR_CANCELLED, reason));
 }
 
 GError *shmig_source_error(ShmigSource *src)
@@ -106,9 +106,9 @@ ShmigMirror *shmig_source_set_disk(ShmigSource *src, uint32_t index,
     src->disks[index].disk = disk;
     shmig_region_set(src->disks[index].region, 0,
                      src->disks[index].region->n_granules);
-    src->mirrors[index] = shmig_mirror_new(src->disks[index].region,
-                                           &src->disks[index].stats, lanes,
-                                           src->n_channels);
+    src->mirrors[index] =
+        shmig_mirror_new(src->disks[index].region, &src->disks[index].stats,
+                         lanes, src->n_channels);
     return src->mirrors[index];
 }
 
@@ -126,7 +126,7 @@ ShmigRegion *shmig_source_ram_region(ShmigSource *src, uint32_t index)
 static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
 {
     ShmigSourceChannel *sc = &src->channels[i];
-    unsigned buffers = CLAMP(SHMIG_SOURCE_BUFFERS / src->n_channels, 2, 6);
+    unsigned buffers = CLAMP(SHMIG_SOURCE_BUFFERS / src->n_channels, 1, 6);
     uint32_t frames = i ? 0 : 1;
     ShmigChannel *channel;
 
@@ -140,9 +140,9 @@ static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
     if (!i) {
         src->stream_fd = -1;
     }
-    sc->bulk = shmig_bulk_new(shmig_channel_ring(channel), &sc->lane,
-                              src->disks, src->n_disks, i, src->n_channels,
-                              buffers);
+    sc->bulk =
+        shmig_bulk_new(shmig_channel_ring(channel), &sc->lane, src->disks,
+                       src->n_disks, i, src->n_channels, buffers);
     sc->channel = channel;
     return true;
 }
@@ -170,9 +170,8 @@ bool shmig_source_start(ShmigSource *src, GError **errp)
 
 static void wake_all(ShmigSource *src)
 {
-    for (unsigned i = 0;
-         i < src->n_channels && __atomic_load_n(&src->started,
-                                                __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < src->n_channels &&
+                         __atomic_load_n(&src->started, __ATOMIC_ACQUIRE);
          i++) {
         shmig_channel_wake(src->channels[i].channel);
     }
@@ -194,13 +193,12 @@ bool shmig_source_ram_started(const ShmigSource *src)
 
 void shmig_source_pending(ShmigSource *src, ShmigPending *pending)
 {
-    *pending = (ShmigPending){ 0 };
+    *pending = (ShmigPending) { 0 };
     for (uint32_t i = 0; i < src->n_ram; i++) {
         pending->ram_bytes += shmig_region_pending_bytes(src->ram[i].region);
     }
     for (uint32_t i = 0; i < src->n_disks; i++) {
-        pending->disk_bytes +=
-            shmig_region_pending_bytes(src->disks[i].region);
+        pending->disk_bytes += shmig_region_pending_bytes(src->disks[i].region);
     }
     for (unsigned i = 0; i < src->n_channels; i++) {
         pending->queued_bytes +=
@@ -314,8 +312,7 @@ bool shmig_source_finish(ShmigSource *src, GError **errp)
     __atomic_store_n(&src->finishing, 1, __ATOMIC_RELEASE);
     wake_all(src);
     pthread_mutex_lock(&src->lock);
-    while (!shmig_fault_is_set(&src->fault) &&
-           src->n_final < src->n_channels) {
+    while (!shmig_fault_is_set(&src->fault) && src->n_final < src->n_channels) {
         pthread_cond_wait(&src->cond, &src->lock);
     }
     ok = !failed(src, errp);
@@ -333,8 +330,8 @@ static bool wait_flag(ShmigSource *src, const bool *flag)
 }
 
 ShmigCommit shmig_source_commit(ShmigSource *src,
-                                bool (*may_commit)(void *opaque),
-                                void *opaque, GError **errp)
+                                bool (*may_commit)(void *opaque), void *opaque,
+                                GError **errp)
 {
     ShmigCommit result = SHMIG_COMMIT_NOT_SENT;
     g_autoptr(GError) error = NULL;

@@ -36,8 +36,7 @@ bool shmig_source_handshake(ShmigSource *src, int fd, int timeout_ms,
                             GError **errp);
 
 /* The same for channel 1, 2, … of the offer, in this order. */
-bool shmig_source_join(ShmigSource *src, int fd, int timeout_ms,
-                       GError **errp);
+bool shmig_source_join(ShmigSource *src, int fd, int timeout_ms, GError **errp);
 
 /*
  * QEMU's end of the migration stream: a connected unix stream socket, owned
@@ -127,8 +126,8 @@ typedef enum ShmigCommit {
  * set unless the result is SHMIG_COMMIT_DONE.
  */
 ShmigCommit shmig_source_commit(ShmigSource *src,
-                                bool (*may_commit)(void *opaque),
-                                void *opaque, GError **errp);
+                                bool (*may_commit)(void *opaque), void *opaque,
+                                GError **errp);
 
 /* Any thread: gives up, tells the peer @reason, shuts every socket down. */
 void shmig_source_abort(ShmigSource *src, const char *reason);

@@ -27,10 +27,10 @@ struct ShmigStream {
     /* From the peer to QEMU: a ring buffer. */
     ShmigOp out_op;
     bool out_busy;
-    bool out_eof;   /* after what is in the buffer */
-    bool out_dead;  /* QEMU closed its end: bytes are dropped */
+    bool out_eof;  /* after what is in the buffer */
+    bool out_dead; /* QEMU closed its end: bytes are dropped */
     uint32_t out_start, out_bytes;
-    uint32_t due;   /* credit not yet given back */
+    uint32_t due; /* credit not yet given back */
     uint8_t out[SHMIG_STREAM_WINDOW];
 };
 
@@ -86,8 +86,8 @@ bool shmig_stream_ended(const ShmigStream *stream)
 static void out_more(ShmigStream *stream)
 {
     struct io_uring_sqe *sqe;
-    uint32_t n = MIN(stream->out_bytes,
-                     SHMIG_STREAM_WINDOW - stream->out_start);
+    uint32_t n =
+        MIN(stream->out_bytes, SHMIG_STREAM_WINDOW - stream->out_start);
 
     if (stream->out_busy) {
         return;
@@ -139,8 +139,8 @@ uint32_t shmig_stream_credit_due(ShmigStream *stream)
 
 static void out_append(ShmigStream *stream, const uint8_t *bytes, uint32_t n)
 {
-    uint32_t end = (stream->out_start + stream->out_bytes) %
-                   SHMIG_STREAM_WINDOW;
+    uint32_t end =
+        (stream->out_start + stream->out_bytes) % SHMIG_STREAM_WINDOW;
     uint32_t straight = MIN(n, SHMIG_STREAM_WINDOW - end);
 
     memcpy(stream->out + end, bytes, straight);
@@ -168,8 +168,7 @@ int shmig_stream_received(ShmigStream *stream, const uint8_t *bytes,
     return 0;
 }
 
-int shmig_stream_credited(ShmigStream *stream, uint64_t bytes,
-                          const char **why)
+int shmig_stream_credited(ShmigStream *stream, uint64_t bytes, const char **why)
 {
     if (bytes > SHMIG_STREAM_WINDOW - stream->credit) {
         *why = "more stream credit than was used";

@@ -20,8 +20,8 @@ typedef struct ShmigStats {
     uint64_t wire_bytes;   /* put on all connections, framing included */
     uint64_t stream_bytes; /* of these: device state and return path */
     uint64_t frames;
-    uint64_t harvests;     /* dirty harvests of RAM */
-    uint64_t dirty_pages;  /* that harvests found */
+    uint64_t harvests;    /* dirty harvests of RAM */
+    uint64_t dirty_pages; /* that harvests found */
     uint64_t clear_calls;
 } ShmigStats;
 

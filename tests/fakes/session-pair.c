@@ -40,8 +40,7 @@ static void on_check(void *opaque, ShmigDest *dest, const ShmigOffer *offer,
     }
     for (unsigned i = 0; i < offer->disks->len; i++) {
         if (pair->dest_disk[i]) {
-            shmig_dest_set_disk(dest, i,
-                                g_steal_pointer(&pair->dest_disk[i]));
+            shmig_dest_set_disk(dest, i, g_steal_pointer(&pair->dest_disk[i]));
         }
     }
 }
@@ -168,8 +167,7 @@ static void make_source(Pair *pair)
     ShmigOffer *offer = shmig_offer_new("fake-machine", pair->channels);
     g_autoptr(GError) error = NULL;
 
-    shmig_offer_add_ram(offer, "ram0", pair->ram_bytes, pair->ram_bytes,
-                        4096);
+    shmig_offer_add_ram(offer, "ram0", pair->ram_bytes, pair->ram_bytes, 4096);
     for (unsigned i = 0; i < pair->n_disks; i++) {
         g_autofree char *id = g_strdup_printf("vd%c", 'a' + i);
 
@@ -203,8 +201,8 @@ bool pair_start(Pair *pair, GError **errp)
     pair->source_stream = shmig_source_stream(pair->source);
     shmig_source_set_ram(pair->source, 0, pair->source_ram);
     for (unsigned i = 0; i < pair->n_disks; i++) {
-        pair->mirror[i] = shmig_source_set_disk(pair->source, i,
-                                                pair->source_disk[i]);
+        pair->mirror[i] =
+            shmig_source_set_disk(pair->source, i, pair->source_disk[i]);
     }
     if (!pair->tracker) {
         ShmigRegion *region = shmig_source_ram_region(pair->source, 0);

@@ -21,7 +21,7 @@ typedef struct Pair {
     uint64_t disk_bytes;
     ShmigDisk *source_disk[PAIR_MAX_DISKS];
     ShmigDisk *dest_disk[PAIR_MAX_DISKS]; /* NULL: the check refuses it */
-    const char *problem; /* the check says this, if set */
+    const char *problem;                  /* the check says this, if set */
 
     ShmigSource *source;
     ShmigDest *dest;

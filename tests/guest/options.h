@@ -42,7 +42,7 @@ typedef struct Options {
     uint32_t zero;  /* write-zeroes */
     uint32_t discard;
     uint32_t read;    /* reads that are checked at once */
-    bool overlap; /* writes in flight may overlap */
+    bool overlap;     /* writes in flight may overlap */
     uint32_t tick_ms; /* 0: no heartbeat */
     bool spin;
 } Options;

@@ -38,8 +38,7 @@ static void test_no_look_while_much_is_pending(void)
     ShmigRounds r = rounds_at_1_gb_s(1000 * MB);
 
     g_assert_cmpint(next(&r, 1900, 100 * MB), ==, SHMIG_SWITCHOVER_CONTINUE);
-    g_assert_cmpint(next(&r, 1995, 5 * MB + 1), ==,
-                    SHMIG_SWITCHOVER_CONTINUE);
+    g_assert_cmpint(next(&r, 1995, 5 * MB + 1), ==, SHMIG_SWITCHOVER_CONTINUE);
     g_assert_cmpint(next(&r, 1995, 5 * MB), ==, SHMIG_SWITCHOVER_HARVEST);
 }
 
@@ -84,8 +83,7 @@ static void test_above_the_limit_never_switches(void)
         int64_t ms = 2000 + 500 * i;
 
         shmig_rounds_harvested(&r, ms * MS, 400 * MB, 400 * MB);
-        g_assert_cmpint(next(&r, ms, 400 * MB), ==,
-                        SHMIG_SWITCHOVER_CONTINUE);
+        g_assert_cmpint(next(&r, ms, 400 * MB), ==, SHMIG_SWITCHOVER_CONTINUE);
         shmig_rounds_sent(&r, (ms + 400) * MS, (ms + 400) * MB, true);
     }
 }

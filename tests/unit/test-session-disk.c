@@ -132,8 +132,7 @@ static void guest_write(Disks *d, uint32_t *x)
         break;
     case 2: /* a failed write that left something behind */
         fill(buf, length, *x);
-        fake_disk_poke(d->source, offset, MAX(length / 1024 * 512, 512),
-                       buf);
+        fake_disk_poke(d->source, offset, MAX(length / 1024 * 512, 512), buf);
         shmig_mirror_written(mirror, offset, length, buf, -EIO);
         break;
     default:
@@ -334,8 +333,7 @@ static void test_bandwidth(void)
 static void add_shapes(const char *path, GTestDataFunc fn)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        g_autofree char *full = g_strdup_printf("%s/%s", path,
-                                                shapes[i].name);
+        g_autofree char *full = g_strdup_printf("%s/%s", path, shapes[i].name);
 
         g_test_add_data_func(full, &shapes[i], fn);
     }
@@ -347,8 +345,7 @@ int main(int argc, char **argv)
     add_shapes("/session/disk/idle", test_idle);
     add_shapes("/session/disk/busy", test_busy);
     g_test_add_func("/session/disk/worst-moment", test_worst_moment);
-    g_test_add_func("/session/disk/source-read-error",
-                    test_source_read_error);
+    g_test_add_func("/session/disk/source-read-error", test_source_read_error);
     g_test_add_func("/session/disk/dest-full", test_dest_full);
     g_test_add_func("/session/disk/flush-fails", test_flush_fails);
     g_test_add_func("/session/disk/abort-in-flight",

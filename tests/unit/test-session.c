@@ -191,8 +191,7 @@ static void test_barrier(gconstpointer opaque)
         shmig_region_set(shmig_source_ram_region(pair->source, 0), 0, 4096);
         g_assert_true(pair_settle(pair, 1, &error));
         g_assert_true(shmig_source_barrier(pair->source, 10000, &error));
-        g_assert_cmpmem(pair->source_ram, 16 * MIB, pair->dest_ram,
-                        16 * MIB);
+        g_assert_cmpmem(pair->source_ram, 16 * MIB, pair->dest_ram, 16 * MIB);
     }
     g_assert_cmpint(pair_switch_over(pair, &error), ==, SHMIG_COMMIT_DONE);
     pair_free(pair);
@@ -237,8 +236,8 @@ static void test_second_incoming(void)
 
     g_assert_true(pair_start(pair, &error));
     second = shmig_source_new(offer, &error);
-    g_assert_false(shmig_source_handshake(second, pair_dial(pair), 5000,
-                                          &error));
+    g_assert_false(
+        shmig_source_handshake(second, pair_dial(pair), 5000, &error));
     g_assert_nonnull(strstr(error->message, "another migration"));
     g_clear_error(&error);
     shmig_source_free(second);
@@ -374,8 +373,7 @@ static void test_running_then_gone(gconstpointer opaque)
 static void add_shapes(const char *path, GTestDataFunc fn)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        g_autofree char *full = g_strdup_printf("%s/%s", path,
-                                                shapes[i].name);
+        g_autofree char *full = g_strdup_printf("%s/%s", path, shapes[i].name);
 
         g_test_add_data_func(full, &shapes[i], fn);
     }
