@@ -72,7 +72,7 @@ struct ShmigApply {
 
     Piece pieces[MAX_IN_FLIGHT];
     unsigned in_flight;
-    bool failed;
+    bool stopped; /* after a failure, or the session's end */
     bool starting;
 
     bool draining, flush;
@@ -83,8 +83,8 @@ static void start(ShmigApply *apply);
 
 static void fail(ShmigApply *apply, const Piece *piece, int err)
 {
-    if (!apply->failed) {
-        apply->failed = true;
+    if (!apply->stopped) {
+        apply->stopped = true;
         apply->ops->failed(apply->opaque, piece->disk, piece->req.offset,
                            err);
     }
@@ -254,14 +254,14 @@ static void flush_above(ShmigApply *apply, uint64_t bytes)
 
 void shmig_apply_flush_soon(ShmigApply *apply)
 {
-    if (!apply->draining && !apply->failed) {
+    if (!apply->draining && !apply->stopped) {
         flush_above(apply, FLUSH_LOT);
     }
 }
 
 static void drain_step(ShmigApply *apply)
 {
-    if (!apply->draining || apply->in_flight || apply->failed) {
+    if (!apply->draining || apply->in_flight || apply->stopped) {
         return;
     }
     if (apply->flush) {
@@ -292,13 +292,13 @@ static void start(ShmigApply *apply)
         return;
     }
     apply->starting = true;
-    while (!apply->failed && apply->frames[apply->head].used &&
+    while (!apply->stopped && apply->frames[apply->head].used &&
            start_frame(apply, &apply->frames[apply->head])) {
         apply->frames[apply->head].used = false;
         apply->head = (apply->head + 1) % apply->n_frames;
     }
     apply->starting = false;
-    if (!apply->failed) {
+    if (!apply->stopped) {
         if (!apply->draining) {
             flush_above(apply, FLUSH_MUST);
         }
@@ -371,6 +371,11 @@ void shmig_apply_drain(ShmigApply *apply, bool final)
     apply->flush = final;
     apply->flush_at = 0;
     start(apply);
+}
+
+void shmig_apply_stop(ShmigApply *apply)
+{
+    apply->stopped = true;
 }
 
 bool shmig_apply_quiet(const ShmigApply *apply)

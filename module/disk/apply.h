@@ -56,6 +56,9 @@ void shmig_apply_drain(ShmigApply *apply, bool final);
  */
 void shmig_apply_flush_soon(ShmigApply *apply);
 
+/* The session is over: nothing more is begun.  May come again. */
+void shmig_apply_stop(ShmigApply *apply);
+
 /* Nothing is in flight. */
 bool shmig_apply_quiet(const ShmigApply *apply);
 

@@ -16,8 +16,7 @@ unsigned shmig_ram_place(const ShmigRecord *records, unsigned n,
 
     for (unsigned i = 0; i < n; i++) {
         if (records[i].kind == SHMIG_RECORD_DATA) {
-            iov[n_iov].iov_base = hosts[records[i].region] +
-                                  records[i].offset;
+            iov[n_iov].iov_base = hosts[records[i].region] + records[i].offset;
             iov[n_iov].iov_len = records[i].length;
             n_iov++;
         }
@@ -40,17 +39,16 @@ static void zero_range(uint8_t *host, uint64_t length)
 }
 
 static void zero_record(const ShmigRecord *record, uint8_t *host,
-                        unsigned channel, unsigned channels)
+                        unsigned channel, unsigned channels, const int *over)
 {
     uint64_t at = record->offset;
     uint64_t end = record->offset + record->length;
 
-    while (at < end) {
+    while (at < end && !__atomic_load_n(over, __ATOMIC_RELAXED)) {
         uint64_t stripe = at / SHMIG_STRIPE_BYTES;
         uint64_t stop = MIN((stripe + 1) * SHMIG_STRIPE_BYTES, end);
 
-        if (shmig_stripe_channel(record->region, stripe, channels) ==
-            channel) {
+        if (shmig_stripe_channel(record->region, stripe, channels) == channel) {
             zero_range(host + at, stop - at);
         }
         at = stop;
@@ -58,13 +56,13 @@ static void zero_record(const ShmigRecord *record, uint8_t *host,
 }
 
 void shmig_ram_zero(const ShmigRecord *records, unsigned n,
-                    uint8_t *const *hosts, unsigned channel,
-                    unsigned channels)
+                    uint8_t *const *hosts, unsigned channel, unsigned channels,
+                    const int *over)
 {
     for (unsigned i = 0; i < n; i++) {
         if (records[i].kind == SHMIG_RECORD_ZERO) {
             zero_record(&records[i], hosts[records[i].region], channel,
-                        channels);
+                        channels, over);
         }
     }
 }

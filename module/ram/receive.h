@@ -13,9 +13,13 @@
 unsigned shmig_ram_place(const ShmigRecord *records, unsigned n,
                          uint8_t *const *hosts, struct iovec *iov);
 
-/* Zeroes what the ZERO records mean on @channel of @channels. */
+/*
+ * Zeroes what the ZERO records mean on @channel of @channels.  One record can
+ * mean a whole region: when another thread sets *@over (atomically), the rest
+ * is left as it is.
+ */
 void shmig_ram_zero(const ShmigRecord *records, unsigned n,
-                    uint8_t *const *hosts, unsigned channel,
-                    unsigned channels);
+                    uint8_t *const *hosts, unsigned channel, unsigned channels,
+                    const int *over);
 
 #endif

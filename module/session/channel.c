@@ -135,6 +135,13 @@ static void on_sent(void *opaque)
     }
 }
 
+static void over(ShmigChannel *channel)
+{
+    if (channel->ops->over) {
+        channel->ops->over(channel->opaque);
+    }
+}
+
 static void on_broken(void *opaque, const char *why)
 {
     ShmigChannel *channel = opaque;
@@ -150,6 +157,7 @@ static void on_closed(void *opaque, int err)
     g_autofree char *text = NULL;
 
     channel->conn_closed = true;
+    over(channel);
     if (err == 0) {
         text = g_strdup_printf("the peer closed channel %u",
                                channel->index);
@@ -286,6 +294,7 @@ static void say_last_words(ShmigChannel *channel)
 static void end(ShmigChannel *channel, int64_t *wait_ns)
 {
     if (channel->state == CHANNEL_RUN) {
+        over(channel);
         channel->deadline_ns = now_ns() + LAST_WORDS_NS;
         set_state(channel, CHANNEL_LAST_WORDS);
     }

@@ -36,6 +36,11 @@ typedef struct ShmigChannelOps {
     void (*sent)(void *opaque);
     /* A control frame is given to the connection.  Optional. */
     void (*control_sent)(void *opaque, uint8_t type);
+    /*
+     * The session or the connection is over: nothing new may be begun.  Comes
+     * at least once.  Optional.
+     */
+    void (*over)(void *opaque);
     /* Whether none of the side's own operations is in flight. */
     bool (*quiet)(void *opaque);
     /* The channel can go on no longer; takes @error. */

@@ -59,7 +59,7 @@ static int on_payload(void *opaque, const char **why)
         /* The bulk of the disks is through: RAM comes last. */
         shmig_apply_flush_soon(dc->apply);
         shmig_ram_zero(dc->records, dc->n_records, dc->dest->hosts, dc->index,
-                       dc->dest->n_channels);
+                       dc->dest->n_channels, &dc->dest->over);
     }
     return 0;
 }
@@ -165,6 +165,13 @@ static bool on_quiet(void *opaque)
     return shmig_apply_quiet(dc->apply);
 }
 
+static void on_over(void *opaque)
+{
+    ShmigDestChannel *dc = opaque;
+
+    shmig_apply_stop(dc->apply);
+}
+
 static void on_failed(void *opaque, GError *error)
 {
     ShmigDestChannel *dc = opaque;
@@ -212,6 +219,7 @@ const ShmigChannelOps shmig_dest_channel_ops = {
     .sent = on_sent,
     .control_sent = on_control_sent,
     .quiet = on_quiet,
+    .over = on_over,
     .failed = on_failed,
 };
 

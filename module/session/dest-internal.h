@@ -68,7 +68,8 @@ struct ShmigDest {
     /* Any thread. */
     ShmigFault fault;
     ShmigStats stats;
-    int go; /* atomic: GO was sent, hosts are set */
+    int go;   /* atomic: GO was sent, hosts are set */
+    int over; /* atomic: nothing that comes matters any more */
 
     GThread *event_thread; /* tells ops */
 

@@ -110,6 +110,7 @@ void shmig_dest_fail(ShmigDest *dest, GError *error)
         g_error_free(error);
     } else if (shmig_fault_raise(&dest->fault, error)) {
         shmig_dest_set_state(dest, SHMIG_DEST_FAILED);
+        __atomic_store_n(&dest->over, 1, __ATOMIC_RELAXED);
         end_channels(dest);
         shmig_dest_event(dest, SHMIG_DEST_EVENT_FAILED);
         shmig_dest_tell_joins(dest);
@@ -293,6 +294,7 @@ static void close_doors(ShmigDest *dest)
 
     pthread_mutex_lock(&dest->lock);
     dest->closing = true;
+    __atomic_store_n(&dest->over, 1, __ATOMIC_RELAXED);
     g_hash_table_iter_init(&iter, dest->doors);
     while (g_hash_table_iter_next(&iter, &fd, NULL)) {
         shutdown(GPOINTER_TO_INT(fd), SHUT_RDWR);
