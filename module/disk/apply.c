@@ -85,8 +85,7 @@ static void fail(ShmigApply *apply, const Piece *piece, int err)
 {
     if (!apply->stopped) {
         apply->stopped = true;
-        apply->ops->failed(apply->opaque, piece->disk, piece->req.offset,
-                           err);
+        apply->ops->failed(apply->opaque, piece->disk, piece->req.offset, err);
     }
 }
 
@@ -227,8 +226,8 @@ static bool start_flushes(ShmigApply *apply)
 {
     for (; apply->flush_at < apply->n_disks; apply->flush_at++) {
         if (apply->written[apply->flush_at]) {
-            if (!start_piece(apply, NULL, apply->flush_at, SHMIG_DISK_FLUSH,
-                             0, 0, NULL)) {
+            if (!start_piece(apply, NULL, apply->flush_at, SHMIG_DISK_FLUSH, 0,
+                             0, NULL)) {
                 return false;
             }
             apply->written[apply->flush_at] = false;
@@ -337,8 +336,8 @@ static unsigned layout(Frame *frame, struct iovec *iov)
     return n_iov;
 }
 
-int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records,
-                      unsigned n, struct iovec *iov)
+int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records, unsigned n,
+                      struct iovec *iov)
 {
     Frame *frame = &apply->frames[apply->tail];
 
@@ -404,9 +403,9 @@ ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
     apply->n_frames = n_buffers;
     apply->frames = g_new0(Frame, n_buffers);
     for (unsigned i = 0; i < n_buffers; i++) {
-        apply->frames[i].buffer = mmap(NULL, BUFFER_BYTES,
-                                       PROT_READ | PROT_WRITE,
-                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        apply->frames[i].buffer =
+            mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         g_assert(apply->frames[i].buffer != MAP_FAILED);
     }
     for (unsigned i = 0; i < MAX_IN_FLIGHT; i++) {

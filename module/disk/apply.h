@@ -36,8 +36,8 @@ void shmig_apply_free(ShmigApply *apply);
  * A DATA frame of disk records (checked) is coming: fills @iov with where
  * its payload goes.  Returns the number of pieces, or -EAGAIN.
  */
-int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records,
-                      unsigned n, struct iovec *iov);
+int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records, unsigned n,
+                      struct iovec *iov);
 /* The payload is in place: writes it. */
 void shmig_apply_go(ShmigApply *apply);
 

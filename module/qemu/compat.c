@@ -30,20 +30,23 @@ bool shmig_check_capabilities(Error **errp)
 
     for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
         if (s->capabilities[refused[i]]) {
-            error_setg(errp, "migration capability \"%s\" does not work "
+            error_setg(errp,
+                       "migration capability \"%s\" does not work "
                        "with shmig; turn it off",
                        MigrationCapability_str(refused[i]));
             return false;
         }
     }
     if (migrate_mode() != MIG_MODE_NORMAL) {
-        error_setg(errp, "migration mode \"%s\" does not work with shmig; "
-                   "set it to \"normal\"", MigMode_str(migrate_mode()));
+        error_setg(errp,
+                   "migration mode \"%s\" does not work with shmig; "
+                   "set it to \"normal\"",
+                   MigMode_str(migrate_mode()));
         return false;
     }
     if (migrate_tls()) {
         error_setg(errp, "migration parameter \"tls-creds\" does not work "
-                   "with shmig; clear it, and use a link that is safe");
+                         "with shmig; clear it, and use a link that is safe");
         return false;
     }
     if (qemu_target_page_bits() != SHMIG_RAM_GRANULE_SHIFT) {

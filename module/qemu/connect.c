@@ -42,10 +42,10 @@ static bool connect_channel(ShmigConnect *connect, uint32_t i)
         return false;
     }
     trace_shmig_connected(i, fd);
-    ok = i == 0 ? shmig_source_handshake(connect->source, fd,
-                                         ANSWER_TIMEOUT_MS, &gerr)
-                : shmig_source_join(connect->source, fd, JOIN_TIMEOUT_MS,
-                                    &gerr);
+    ok = i == 0
+             ? shmig_source_handshake(connect->source, fd, ANSWER_TIMEOUT_MS,
+                                      &gerr)
+             : shmig_source_join(connect->source, fd, JOIN_TIMEOUT_MS, &gerr);
     if (!ok) {
         shmig_propagate(&connect->error, gerr);
     }

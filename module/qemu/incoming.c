@@ -32,8 +32,8 @@ bool shmig_incoming_connected(void)
 
 Error *shmig_incoming_error(void)
 {
-    GError *gerr = shmig_incoming ? shmig_dest_error(shmig_incoming->dest)
-                                  : NULL;
+    GError *gerr =
+        shmig_incoming ? shmig_dest_error(shmig_incoming->dest) : NULL;
     Error *error = NULL;
 
     if (gerr) {
@@ -47,10 +47,12 @@ static void check_machine(const ShmigOffer *offer, GPtrArray *problems)
     const char *ours = MACHINE_GET_CLASS(current_machine)->name;
 
     if (!g_str_equal(ours, offer->machine)) {
-        g_ptr_array_add(problems, g_strdup_printf(
-            "machine type: destination is \"%s\", source is \"%s\"; start "
-            "the destination with -machine %s", ours, offer->machine,
-            offer->machine));
+        g_ptr_array_add(
+            problems,
+            g_strdup_printf(
+                "machine type: destination is \"%s\", source is \"%s\"; start "
+                "the destination with -machine %s",
+                ours, offer->machine, offer->machine));
     }
 }
 
@@ -287,14 +289,12 @@ void shmig_incoming_shutdown(void)
     if (shmig_incoming) {
         /* Its loading fails now, and must not change how QEMU exits. */
         mis->exit_on_error = false;
-        shmig_dest_abort(shmig_incoming->dest,
-                         "the destination's QEMU exits");
+        shmig_dest_abort(shmig_incoming->dest, "the destination's QEMU exits");
         migration_incoming_transport_cleanup(mis);
     }
 }
 
-static bool listen_on(ShmigIncoming *in, SocketAddress *address,
-                      Error **errp)
+static bool listen_on(ShmigIncoming *in, SocketAddress *address, Error **errp)
 {
     in->listener = qio_net_listener_new();
     qio_net_listener_set_name(in->listener, "migration-shmig-listener");

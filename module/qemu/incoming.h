@@ -25,7 +25,7 @@ struct ShmigIncoming {
     bool drained;
     bool committed;
     bool failed;
-    bool running;       /* and the source knows */
+    bool running; /* and the source knows */
 
     /* Atomic: QEMU loads from our stream. */
     bool connected;

@@ -16,8 +16,7 @@ static struct {
     ShmigDiskStats *disk;
 } kept;
 
-static void fill_copy(ShmigCopyStats *copy, ShmigOutgoing *out,
-                      uint32_t region)
+static void fill_copy(ShmigCopyStats *copy, ShmigOutgoing *out, uint32_t region)
 {
     const ShmigRegionStats *stats =
         shmig_source_region_stats(out->source, region);
@@ -60,7 +59,8 @@ static ShmigInfo *make_info(ShmigOutgoing *out)
     info->phase = qatomic_read(&out->phase);
     info->channels = out->channels;
     info->tracker = shmig_source_ram_started(out->source)
-                  ? g_strdup(tracker_name(out)) : NULL;
+                        ? g_strdup(tracker_name(out))
+                        : NULL;
     info->wire_bytes = shmig_counted(&stats->wire_bytes);
     info->rate = qatomic_read(&out->rate);
     info->ram = g_new0(ShmigCopyStats, 1);
@@ -71,8 +71,8 @@ static ShmigInfo *make_info(ShmigOutgoing *out)
     info->disks = list_disks(out);
     shmig_source_pending(out->source, &pending);
     eta_ns = shmig_rate_eta_ns(info->ram->remaining + pending.disk_bytes +
-                               pending.queued_bytes, info->rate,
-                               qatomic_read(&out->dirty_rate));
+                                   pending.queued_bytes,
+                               info->rate, qatomic_read(&out->dirty_rate));
     info->has_eta = info->phase < SHMIG_PHASE_ENDED && eta_ns != UINT64_MAX;
     info->eta = info->has_eta ? eta_ns / SCALE_MS : 0;
     return info;
@@ -115,7 +115,8 @@ void shmig_populate_info(MigrationInfo *info)
 
 static void print_copy(Monitor *mon, const ShmigCopyStats *copy)
 {
-    monitor_printf(mon, "%" PRIu64 " MiB to go, %" PRIu64 " sent, %" PRIu64
+    monitor_printf(mon,
+                   "%" PRIu64 " MiB to go, %" PRIu64 " sent, %" PRIu64
                    " zero, %" PRIu64 " mirrored, %" PRIu64 " resent\n",
                    copy->remaining / MiB, copy->sent / MiB, copy->zero / MiB,
                    copy->mirrored / MiB, copy->resent / MiB);
@@ -128,7 +129,8 @@ void shmig_hmp_info(Monitor *mon, const MigrationInfo *info)
     if (!shmig) {
         return;
     }
-    monitor_printf(mon, "shmig: %s, %u channels, tracker %s, %" PRIu64
+    monitor_printf(mon,
+                   "shmig: %s, %u channels, tracker %s, %" PRIu64
                    " MiB on the wire, %" PRIu64 " MiB/s",
                    ShmigPhase_str(shmig->phase), shmig->channels,
                    shmig->tracker ?: "not yet used", shmig->wire_bytes / MiB,
@@ -140,8 +142,9 @@ void shmig_hmp_info(Monitor *mon, const MigrationInfo *info)
     monitor_printf(mon, "\nshmig RAM: ");
     print_copy(mon, shmig->ram);
     for (ShmigDiskInfoList *l = shmig->disks; l; l = l->next) {
-        monitor_printf(mon, "shmig disk %s (%s, %" PRIu64 " MiB): ",
-                       l->value->id, l->value->path, l->value->size / MiB);
+        monitor_printf(mon,
+                       "shmig disk %s (%s, %" PRIu64 " MiB): ", l->value->id,
+                       l->value->path, l->value->size / MiB);
         print_copy(mon, qapi_ShmigDiskInfo_base(l->value));
     }
 }

@@ -91,8 +91,8 @@ static bool make_offer(ShmigOutgoing *out, const ShmigMigrationArgs *args,
     g_autoptr(ShmigOffer) offer = NULL;
     GError *gerr = NULL;
 
-    out->channels = args->has_channels ? args->channels
-                                       : migrate_multifd_channels();
+    out->channels =
+        args->has_channels ? args->channels : migrate_multifd_channels();
     out->channels = MIN(out->channels, SHMIG_MAX_CHANNELS);
     offer = shmig_offer_new(MACHINE_GET_CLASS(current_machine)->name,
                             out->channels);
@@ -119,7 +119,8 @@ static bool open_stream(ShmigOutgoing *out, Error **errp)
     QEMUFile *f;
 
     if (fd < 0) {
-        error_setg_errno(errp, errno, "no socket pair for the migration "
+        error_setg_errno(errp, errno,
+                         "no socket pair for the migration "
                          "stream");
         return false;
     }
@@ -132,7 +133,8 @@ static bool open_stream(ShmigOutgoing *out, Error **errp)
     migration_ioc_register_yank(QIO_CHANNEL(sioc));
     f = qemu_file_new_output(QIO_CHANNEL(sioc));
     object_unref(OBJECT(sioc));
-    WITH_QEMU_LOCK_GUARD(&out->s->qemu_file_lock) {
+    WITH_QEMU_LOCK_GUARD(&out->s->qemu_file_lock)
+    {
         out->s->to_dst_file = f;
     }
     return true;
@@ -152,8 +154,8 @@ static void connected(Error *error)
     error_free(error);
 }
 
-void shmig_start_outgoing_migration(MigrationState *s,
-                                    ShmigMigrationArgs *args, Error **errp)
+void shmig_start_outgoing_migration(MigrationState *s, ShmigMigrationArgs *args,
+                                    Error **errp)
 {
     ShmigOutgoing *out;
 
@@ -209,8 +211,8 @@ static bool may_commit(void *opaque)
     ShmigOutgoing *out = opaque;
 
     bql_lock();
-    out->committed = out->s->state == MIGRATION_STATUS_DEVICE &&
-                     !migrate_has_error(out->s);
+    out->committed =
+        out->s->state == MIGRATION_STATUS_DEVICE && !migrate_has_error(out->s);
     bql_unlock();
     trace_shmig_may_commit(out->committed);
     return out->committed;
@@ -320,8 +322,8 @@ void shmig_outgoing_end(void)
     yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
     if (!out->given_away) {
         shmig_source_abort(out->source, out->s->error
-                           ? error_get_pretty(out->s->error)
-                           : "the source ended the migration");
+                                            ? error_get_pretty(out->s->error)
+                                            : "the source ended the migration");
     }
     free_outgoing(out);
 }
@@ -347,8 +349,8 @@ void shmig_shutdown(void)
 
 Error *shmig_error(const Error *error)
 {
-    GError *gerr = shmig_outgoing ? shmig_source_error(shmig_outgoing->source)
-                                  : NULL;
+    GError *gerr =
+        shmig_outgoing ? shmig_source_error(shmig_outgoing->source) : NULL;
     Error *ours = NULL;
 
     if (gerr) {

@@ -40,7 +40,7 @@ static unsigned count_blocks(void)
     unsigned n = 0;
 
     RCU_READ_LOCK_GUARD();
-    RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
+    RAMBLOCK_FOREACH_NOT_IGNORED (rb) {
         n += travels(rb);
     }
     return n;
@@ -53,13 +53,15 @@ ShmigRamBlocks *shmig_ram_blocks_offer(ShmigOffer *offer, Error **errp)
     RAMBlock *rb;
 
     if (n > SHMIG_MAX_RAM_BLOCKS) {
-        error_setg(errp, "the guest has %u RAM blocks; shmig takes at most "
-                   "%d", n, SHMIG_MAX_RAM_BLOCKS);
+        error_setg(errp,
+                   "the guest has %u RAM blocks; shmig takes at most "
+                   "%d",
+                   n, SHMIG_MAX_RAM_BLOCKS);
         return NULL;
     }
     ram = new_blocks(n);
     RCU_READ_LOCK_GUARD();
-    RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
+    RAMBLOCK_FOREACH_NOT_IGNORED (rb) {
         if (travels(rb)) {
             add_block(ram, rb, rb->used_length);
             shmig_offer_add_ram(offer, rb->idstr, rb->used_length,
@@ -74,16 +76,18 @@ static char *describe_problem(const RAMBlock *rb, const ShmigOfferRam *want)
     if (!rb || !qemu_ram_is_migratable((RAMBlock *)rb)) {
         return g_strdup_printf(
             "RAM block \"%s\": the destination has none; give it the same "
-            "devices and memory as the source", want->name);
+            "devices and memory as the source",
+            want->name);
     }
     if (want->used_bytes == rb->used_length) {
         return NULL;
     }
     if (!(rb->flags & RAM_RESIZEABLE) || want->used_bytes > rb->max_length) {
-        return g_strdup_printf(
-            "RAM block \"%s\": destination has %" PRIu64 " KiB, source has "
-            "%" PRIu64 " KiB; give both the same memory", want->name,
-            (uint64_t)rb->used_length / KiB, want->used_bytes / KiB);
+        return g_strdup_printf("RAM block \"%s\": destination has %" PRIu64
+                               " KiB, source has "
+                               "%" PRIu64 " KiB; give both the same memory",
+                               want->name, (uint64_t)rb->used_length / KiB,
+                               want->used_bytes / KiB);
     }
     return NULL;
 }
@@ -106,11 +110,14 @@ static void check_surplus(const ShmigOffer *offer, GPtrArray *problems)
     RAMBlock *rb;
 
     RCU_READ_LOCK_GUARD();
-    RAMBLOCK_FOREACH_NOT_IGNORED(rb) {
+    RAMBLOCK_FOREACH_NOT_IGNORED (rb) {
         if (travels(rb) && !is_offered(offer, rb->idstr)) {
-            g_ptr_array_add(problems, g_strdup_printf(
-                "RAM block \"%s\": only the destination has it; give it the "
-                "same devices and memory as the source", rb->idstr));
+            g_ptr_array_add(
+                problems,
+                g_strdup_printf("RAM block \"%s\": only the destination has "
+                                "it; give it the "
+                                "same devices and memory as the source",
+                                rb->idstr));
         }
     }
 }
@@ -190,20 +197,23 @@ bool shmig_ram_blocks_same(const ShmigRamBlocks *ram, Error **errp)
         const ShmigRamBlockRef *block = &ram->blocks[i];
 
         if (!qemu_ram_is_migratable(block->rb)) {
-            error_setg(errp, "memory of %" PRIu64 " MiB was unplugged while "
+            error_setg(errp,
+                       "memory of %" PRIu64 " MiB was unplugged while "
                        "the guest was migrating; migrate again",
                        block->used_bytes / MiB);
             return false;
         }
         if (block->rb->used_length != block->used_bytes) {
-            error_setg(errp, "RAM block \"%s\" was resized while the guest "
-                       "was migrating; migrate again", block->rb->idstr);
+            error_setg(errp,
+                       "RAM block \"%s\" was resized while the guest "
+                       "was migrating; migrate again",
+                       block->rb->idstr);
             return false;
         }
     }
     if (count_blocks() != ram->n) {
         error_setg(errp, "memory was plugged while the guest was migrating; "
-                   "migrate again");
+                         "migrate again");
         return false;
     }
     return true;

@@ -188,12 +188,11 @@ static void count_harvest(ShmigOutgoing *out, uint64_t dirty_bytes,
                           uint64_t pending)
 {
     stat64_add(&mig_stats.dirty_sync_count, 1);
-    stat64_set(&mig_stats.dirty_pages_rate, out->rounds.dirty_bytes_per_s >>
-               SHMIG_RAM_GRANULE_SHIFT);
+    stat64_set(&mig_stats.dirty_pages_rate,
+               out->rounds.dirty_bytes_per_s >> SHMIG_RAM_GRANULE_SHIFT);
     stat64_set(&mig_stats.dirty_bytes_last_sync, pending);
     if (migrate_events()) {
-        qapi_event_send_migration_pass(
-            stat64_get(&mig_stats.dirty_sync_count));
+        qapi_event_send_migration_pass(stat64_get(&mig_stats.dirty_sync_count));
     }
 }
 
@@ -215,8 +214,7 @@ static bool harvest(ShmigOutgoing *out, bool last, GError **errp)
     shmig_rounds_harvested(&out->rounds, now, dirty, pending);
     count_harvest(out, dirty, pending);
     if (!last) {
-        shmig_throttle_harvested(&out->throttle, now, dirty,
-                                 wire_bytes(out));
+        shmig_throttle_harvested(&out->throttle, now, dirty, wire_bytes(out));
     }
     return true;
 }
@@ -301,8 +299,7 @@ static bool step(ShmigOutgoing *out, GError **errp)
         return false;
     }
     if (decide(out).action == SHMIG_SWITCHOVER_HARVEST ||
-        shmig_throttle_wants_harvest(&out->throttle, &out->rounds,
-                                     now_ns())) {
+        shmig_throttle_wants_harvest(&out->throttle, &out->rounds, now_ns())) {
         GError *gerr = NULL;
 
         if (harvest(out, false, &gerr) && is_time_to_switch(out, &gerr)) {
@@ -410,8 +407,8 @@ uint64_t shmig_ram_bytes_remaining(void)
     }
     for (unsigned i = 0; i < out->ram->n; i++) {
         bytes += shmig_source_ram_started(out->source)
-               ? shmig_source_region_pending(out->source, i)
-               : out->ram->blocks[i].used_bytes;
+                     ? shmig_source_region_pending(out->source, i)
+                     : out->ram->blocks[i].used_bytes;
     }
     return bytes;
 }

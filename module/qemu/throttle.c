@@ -52,15 +52,13 @@ void shmig_throttle_harvested(ShmigThrottle *throttle, int64_t now_ns,
     }
     sent = wire_bytes - throttle->sent_bytes;
     bearable = sent * migrate_throttle_trigger_threshold() / 100;
-    throttle->high = throttle->dirty_bytes > bearable ? throttle->high + 1
-                                                      : 0;
+    throttle->high = throttle->dirty_bytes > bearable ? throttle->high + 1 : 0;
     if (throttle->high >= HIGH_PERIODS) {
         throttle->high = 0;
         if (migrate_auto_converge()) {
             BQL_LOCK_GUARD();
             trace_shmig_throttle(throttle->dirty_bytes, sent);
-            cpu_throttle_set(next_percentage(throttle->dirty_bytes,
-                                             bearable));
+            cpu_throttle_set(next_percentage(throttle->dirty_bytes, bearable));
         }
     }
     throttle->since_ns = now_ns;

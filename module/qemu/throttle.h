@@ -10,10 +10,10 @@
 #include "shmig/pace/rounds.h"
 
 typedef struct ShmigThrottle {
-    int64_t since_ns;      /* the period that is being looked at */
-    uint64_t sent_bytes;   /* on the wire, at its begin */
-    uint64_t dirty_bytes;  /* in it */
-    unsigned high;         /* periods in a row that were too much */
+    int64_t since_ns;     /* the period that is being looked at */
+    uint64_t sent_bytes;  /* on the wire, at its begin */
+    uint64_t dirty_bytes; /* in it */
+    unsigned high;        /* periods in a row that were too much */
 } ShmigThrottle;
 
 void shmig_throttle_init(ShmigThrottle *throttle, int64_t now_ns,

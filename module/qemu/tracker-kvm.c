@@ -38,8 +38,7 @@ static int find_block(const KvmLog *log, const KVMSlot *slot)
     for (unsigned i = 0; i < log->ram->n; i++) {
         const ShmigRamBlockRef *block = &log->ram->blocks[i];
 
-        if (ram >= block->host &&
-            ram - block->host < block->used_bytes &&
+        if (ram >= block->host && ram - block->host < block->used_bytes &&
             slot->memory_size <= block->used_bytes - (ram - block->host)) {
             return i;
         }

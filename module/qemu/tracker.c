@@ -63,7 +63,7 @@ static bool log_start(void *opaque, GError **errp)
     if (global_dirty_tracking & GLOBAL_DIRTY_DIRTY_RATE) {
         /* It takes bits out of the log, and arms pages, for itself. */
         error_setg(&error, "calc-dirty-rate is measuring the guest's RAM; "
-                   "migrate when it is done");
+                           "migrate when it is done");
     } else {
         qemu_mutex_lock_ramlist();
         ok = memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION, &error);
@@ -92,7 +92,7 @@ static bool take_bits(const ShmigRamBlockRef *block, uint64_t *found,
     g_assert(page % 64 == 0);
     for (uint64_t i = 0; i < words; i++, page += 64) {
         unsigned long *word = &bits[page / DIRTY_MEMORY_BLOCK_SIZE]
-            [page % DIRTY_MEMORY_BLOCK_SIZE / 64];
+                                   [page % DIRTY_MEMORY_BLOCK_SIZE / 64];
 
         if (qatomic_read(word)) {
             found[i] |= qatomic_xchg(word, 0);
@@ -134,7 +134,8 @@ static int log_sync(void *opaque, bool last)
     bool ours = lock_bql();
 
     memory_global_dirty_log_sync(last);
-    WITH_RCU_READ_LOCK_GUARD() {
+    WITH_RCU_READ_LOCK_GUARD()
+    {
         for (unsigned i = 0; i < log->ram->n; i++) {
             const ShmigRamBlockRef *block = &log->ram->blocks[i];
 
@@ -188,8 +189,8 @@ static int log_arm(void *opaque, ShmigRegion *region, uint64_t first,
     DirtyLog *log = opaque;
     const ShmigRamBlockRef *block = &log->ram->blocks[index_of(log, region)];
     uint64_t offset = first << SHMIG_RAM_GRANULE_SHIFT;
-    uint64_t bytes = MIN(n << SHMIG_RAM_GRANULE_SHIFT,
-                         block->used_bytes - offset);
+    uint64_t bytes =
+        MIN(n << SHMIG_RAM_GRANULE_SHIFT, block->used_bytes - offset);
 
     join_rcu();
     RCU_READ_LOCK_GUARD();
@@ -238,8 +239,7 @@ static const ShmigGenericOps log_arm_ops = {
     .free = log_free,
 };
 
-ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram,
-                                ShmigSource *source)
+ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram, ShmigSource *source)
 {
     DirtyLog *log = g_new0(DirtyLog, 1);
     ShmigTracker *tracker;

@@ -10,8 +10,7 @@
 #include "ram-blocks.h"
 
 /* Tracks the blocks of @ram, which outlive it.  Main thread, BQL. */
-ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram,
-                                ShmigSource *source);
+ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram, ShmigSource *source);
 
 /*
  * KVM's own bitmaps, with @extra for all the rest; @extra itself if KVM

@@ -43,8 +43,10 @@ static bool parse_disks(const char *text, ShmigMigrationArgs *args,
     }
     for (unsigned i = 0; i == 0 || ids[i]; i++) {
         if (!ids[i] || !*ids[i]) {
-            error_setg(errp, "disks=%s: must be ids of guest devices "
-                       "separated by ';', or \"none\"", text);
+            error_setg(errp,
+                       "disks=%s: must be ids of guest devices "
+                       "separated by ';', or \"none\"",
+                       text);
             return false;
         }
         QAPI_LIST_APPEND(tail, g_strdup(ids[i]));
@@ -57,7 +59,7 @@ static bool parse_address(const char *text, ShmigMigrationArgs *args,
 {
     if (!*text) {
         error_setg(errp, "shmig: an address is missing; give HOST:PORT, "
-                   "unix:PATH or vsock:CID:PORT");
+                         "unix:PATH or vsock:CID:PORT");
         return false;
     }
     args->address = socket_parse(text, errp);
@@ -85,8 +87,10 @@ bool shmig_parse_uri(const char *uri, ShmigMigrationArgs *args, Error **errp)
         } else if (in_address) {
             g_string_append_printf(address, "%s%s", i ? "," : "", parts[i]);
         } else {
-            error_setg(errp, "shmig: unknown option \"%s\"; there are "
-                       "channels=N and disks=ID[;ID...]", parts[i]);
+            error_setg(errp,
+                       "shmig: unknown option \"%s\"; there are "
+                       "channels=N and disks=ID[;ID...]",
+                       parts[i]);
             return false;
         }
     }
@@ -102,14 +106,16 @@ bool shmig_args_check(const ShmigMigrationArgs *args, bool incoming,
     case SOCKET_ADDRESS_TYPE_VSOCK:
         break;
     default:
-        error_setg(errp, "shmig: an address of type %s cannot be used; it "
+        error_setg(errp,
+                   "shmig: an address of type %s cannot be used; it "
                    "takes several connections to a host and port, a unix "
                    "path or a vsock address",
                    SocketAddressType_str(args->address->type));
         return false;
     }
     if (incoming && (args->has_channels || args->has_disks)) {
-        error_setg(errp, "shmig: option \"%s\" is for the source; the "
+        error_setg(errp,
+                   "shmig: option \"%s\" is for the source; the "
                    "destination takes what the source offers",
                    args->has_disks ? "disks" : "channels");
         return false;

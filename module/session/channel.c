@@ -61,8 +61,7 @@ static int64_t now_ns(void)
     return g_get_monotonic_time() * 1000;
 }
 
-static void fail(ShmigChannel *channel, ShmigErrorCode code,
-                 const char *text)
+static void fail(ShmigChannel *channel, ShmigErrorCode code, const char *text)
 {
     channel->ops->failed(channel->opaque,
                          g_error_new_literal(SHMIG_ERROR, code, text));
@@ -85,8 +84,8 @@ static int stream_frame(ShmigChannel *channel, const ShmigFrame *frame,
                                  frame->flags & SHMIG_FRAME_EOF, why);
 }
 
-static int on_frame(void *opaque, const ShmigFrame *frame,
-                    const uint8_t *body, const char **why)
+static int on_frame(void *opaque, const ShmigFrame *frame, const uint8_t *body,
+                    const char **why)
 {
     ShmigChannel *channel = opaque;
 
@@ -159,8 +158,7 @@ static void on_closed(void *opaque, int err)
     channel->conn_closed = true;
     over(channel);
     if (err == 0) {
-        text = g_strdup_printf("the peer closed channel %u",
-                               channel->index);
+        text = g_strdup_printf("the peer closed channel %u", channel->index);
         fail(channel, SHMIG_ERROR_LOST, text);
     } else {
         text = g_strdup_printf("the connection of channel %u was lost: %s",
@@ -363,8 +361,8 @@ ShmigRing *shmig_channel_ring(ShmigChannel *channel)
     return channel->ring;
 }
 
-void shmig_channel_control(ShmigChannel *channel, uint8_t type,
-                           uint16_t flags, uint64_t value)
+void shmig_channel_control(ShmigChannel *channel, uint8_t type, uint16_t flags,
+                           uint64_t value)
 {
     ShmigFrame frame = { .type = type, .flags = flags, .value = value };
 

@@ -63,8 +63,8 @@ void shmig_channel_start(ShmigChannel *channel);
 void shmig_channel_resume(ShmigChannel *channel);
 
 /* Any thread: sends a control frame without a body soon. */
-void shmig_channel_control(ShmigChannel *channel, uint8_t type,
-                           uint16_t flags, uint64_t value);
+void shmig_channel_control(ShmigChannel *channel, uint8_t type, uint16_t flags,
+                           uint64_t value);
 /* Any thread: asks ops->send() again. */
 void shmig_channel_wake(ShmigChannel *channel);
 /* Any thread: the session is over. */
