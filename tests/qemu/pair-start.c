@@ -254,7 +254,7 @@ static bool make_dest_disks(Pair *pair, GError **errp)
         }
         g_clear_pointer(&pair->dest_disks[i], image_free);
         image =
-            image_new(pair->dir, name,
+            image_new(disk->dest_dir ? disk->dest_dir : pair->dir, name,
                       disk->dest_format ? disk->dest_format : disk->format,
                       disk->dest_mib ? disk->dest_mib * MIB : disk_bytes(pair),
                       0, IMAGE_EMPTY, errp);

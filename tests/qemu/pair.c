@@ -264,3 +264,38 @@ bool pair_wait_query(Pair *pair, PairQueryTest test, GError **errp)
     }
     return harness_fail(errp, "what is waited for does not come");
 }
+
+bool pair_wait_status(Pair *pair, const char *status, GError **errp)
+{
+    g_autoptr(JsonNode) event =
+        qmp_wait_event(pair->source->qmp, "MIGRATION", "status", status,
+                       PAIR_MOVE_SECONDS, errp);
+
+    return event != NULL;
+}
+
+char *pair_wait_dest_end(Pair *pair, GError **errp)
+{
+    g_autofree char *text = NULL;
+    int status = machine_wait_exit(pair->dest, PAIR_MOVE_SECONDS, errp);
+
+    if (status < 0) {
+        return NULL;
+    }
+    text = machine_stderr(pair->dest);
+    if (status != 1 || !*text) {
+        harness_fail(errp, "the destination ended with status %d: %s", status,
+                     text);
+        return NULL;
+    }
+    return g_steal_pointer(&text);
+}
+
+bool pair_move_after_all(Pair *pair, GError **errp)
+{
+    qmp_forget_events(pair->source->qmp);
+    return pair_renew_dest(pair, errp) && pair_hurry(pair, errp) &&
+           pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
+           pair_set_capability(pair, "pause-before-switchover", false, errp) &&
+           pair_move(pair, errp);
+}

@@ -33,11 +33,12 @@ typedef struct PairDisk {
      * that begins with "file" takes the place of file={image}. */
     const char *drive; /* both sides, unless the next say otherwise */
     const char *source_drive, *dest_drive;
-    const char *model;  /* guest device, default "virtio-blk-pci"; the test
-                         * guest uses no other */
-    const char *device; /* its options, both sides */
-    unsigned dest_mib;  /* size on the destination; default: the same */
-    bool only_source;   /* the destination has no such disk */
+    const char *model;    /* guest device, default "virtio-blk-pci"; the test
+                           * guest uses no other */
+    const char *device;   /* its options, both sides */
+    unsigned dest_mib;    /* size on the destination; default: the same */
+    const char *dest_dir; /* where the destination's image is, if elsewhere */
+    bool only_source;     /* the destination has no such disk */
     bool only_dest;
     bool same_file; /* the destination opens the source's image */
 } PairDisk;
@@ -108,6 +109,9 @@ bool pair_wait_moved(Pair *pair, GError **errp);
 /* Whether it has completed on both sides, or ended otherwise: a LoopTest. */
 bool pair_is_over(void *pair);
 
+/* Waits until the source has an event MIGRATION with that status. */
+bool pair_wait_status(Pair *pair, const char *status, GError **errp);
+
 /* Waits for "failed" on the source and returns QEMU's sentence, or NULL. */
 char *pair_wait_failed(Pair *pair, GError **errp);
 
@@ -136,6 +140,16 @@ bool pair_verify(Machine *machine, unsigned disks, GError **errp);
 
 /* The source's guest still runs, and what it writes from now on is there. */
 bool pair_source_unharmed(Pair *pair, GError **errp);
+
+/* The destination ends by itself with status 1, as QEMU's do by default when a
+ * migration fails; returns what it printed, or NULL. */
+char *pair_wait_dest_end(Pair *pair, GError **errp);
+
+/*
+ * A new destination on new images takes the guest after all; limits that
+ * were set are lifted.
+ */
+bool pair_move_after_all(Pair *pair, GError **errp);
 
 /* Both quit in good order, and the formats' structures are sound. */
 bool pair_quit(Pair *pair, GError **errp);

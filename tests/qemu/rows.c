@@ -1,10 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Running a row as a test of GLib's. */
+#include <string.h>
+
 #include "loop.h"
 #include "rows.h"
 
 /* Code of an error that is none: the row cannot run here. */
 #define SKIP 1
+
+static const Row *now;
+
+const Row *row_now(void)
+{
+    return now;
+}
+
+bool row_said(const char *text, GError **errp)
+{
+    g_auto(GStrv) words = g_strsplit(now->expect ? now->expect : "", "|", -1);
+
+    g_test_message("%s", text);
+    for (unsigned i = 0; words[i]; i++) {
+        if (!strstr(text, words[i])) {
+            return harness_fail(errp, "it said \"%s\", without \"%s\"", text,
+                                words[i]);
+        }
+    }
+    return true;
+}
 
 bool row_skip(GError **errp, const char *format, ...)
 {
@@ -19,7 +42,7 @@ bool row_skip(GError **errp, const char *format, ...)
 
 static void run(const void *opaque)
 {
-    const Row *row = opaque;
+    const Row *row = now = opaque;
     g_autofree char *missing = machine_missing(row->options.accel);
     g_autoptr(GError) error = NULL;
     Pair *pair;

@@ -16,6 +16,8 @@ typedef struct Row {
     const char *path; /* of the test: "/qemu/…" */
     PairOptions options;
     RowFn fn;
+    const char *expect; /* words, separated by '|', for row_said() */
+    const void *data;   /* for the function */
 } Row;
 
 /*
@@ -27,6 +29,12 @@ void rows_add(const Row *rows, size_t n);
 
 /* The same for one that has its path elsewhere. */
 void row_add(const char *path, const Row *row);
+
+/* The row that runs. */
+const Row *row_now(void);
+
+/* Whether @text has all the words that the row expects. */
+bool row_said(const char *text, GError **errp);
 
 /* For a function that finds out that its row cannot run here. */
 bool row_skip(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -7,55 +7,23 @@
 #include "loop.h"
 #include "rows.h"
 
-static bool wait_status(Pair *pair, const char *status, GError **errp)
-{
-    g_autoptr(JsonNode) event =
-        qmp_wait_event(pair->source->qmp, "MIGRATION", "status", status,
-                       PAIR_MOVE_SECONDS, errp);
-
-    return event != NULL;
-}
-
 static bool cancel(Pair *pair, GError **errp)
 {
     return qmp_run(pair->source->qmp, errp, "migrate_cancel", NULL) &&
-           wait_status(pair, "cancelled", errp);
+           pair_wait_status(pair, "cancelled", errp);
 }
 
-/* As QEMU's destinations do by default when a migration fails. */
 static bool dest_ends(Pair *pair, GError **errp)
 {
-    g_autofree char *text = NULL;
-    int status = machine_wait_exit(pair->dest, PAIR_MOVE_SECONDS, errp);
+    g_autofree char *text = pair_wait_dest_end(pair, errp);
 
-    if (status < 0) {
-        return false;
-    }
-    text = machine_stderr(pair->dest);
-    if (status != 1 || !*text) {
-        return harness_fail(errp, "the destination ended with status %d: %s",
-                            status, text);
-    }
-    return true;
-}
-
-/* A new destination takes the guest; the guest knows of nothing. */
-static bool move_after_all(Pair *pair, GError **errp)
-{
-    if (!pair_source_unharmed(pair, errp)) {
-        return false;
-    }
-    qmp_forget_events(pair->source->qmp);
-    return pair_renew_dest(pair, errp) && pair_hurry(pair, errp) &&
-           pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
-           pair_set_capability(pair, "pause-before-switchover", false, errp) &&
-           pair_move(pair, errp);
+    return text != NULL;
 }
 
 static bool at_once(Pair *pair, GError **errp)
 {
     return pair_migrate(pair, errp) && cancel(pair, errp) &&
-           move_after_all(pair, errp);
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
 static bool is_copying_disks(JsonNode *info)
@@ -69,7 +37,7 @@ static bool in_disks(Pair *pair, GError **errp)
     return pair_migrate(pair, errp) &&
            pair_wait_query(pair, is_copying_disks, errp) &&
            cancel(pair, errp) && dest_ends(pair, errp) &&
-           move_after_all(pair, errp);
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
 static bool is_copying_ram(JsonNode *info)
@@ -85,15 +53,17 @@ static bool in_ram(Pair *pair, GError **errp)
                               errp) &&
            pair_migrate(pair, errp) &&
            pair_wait_query(pair, is_copying_ram, errp) && cancel(pair, errp) &&
-           dest_ends(pair, errp) && move_after_all(pair, errp);
+           dest_ends(pair, errp) && pair_source_unharmed(pair, errp) &&
+           pair_move_after_all(pair, errp);
 }
 
 static bool before_switchover(Pair *pair, GError **errp)
 {
     return pair_set_capability(pair, "pause-before-switchover", true, errp) &&
            pair_migrate(pair, errp) &&
-           wait_status(pair, "pre-switchover", errp) && cancel(pair, errp) &&
-           dest_ends(pair, errp) && move_after_all(pair, errp);
+           pair_wait_status(pair, "pre-switchover", errp) &&
+           cancel(pair, errp) && dest_ends(pair, errp) &&
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
 static bool three_times(Pair *pair, GError **errp)
@@ -107,7 +77,7 @@ static bool three_times(Pair *pair, GError **errp)
             return false;
         }
     }
-    return move_after_all(pair, errp);
+    return pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
 /* Nobody ever accepts the connection, or answers the hello on it. */
@@ -126,7 +96,8 @@ static bool unanswered(Pair *pair, GError **errp)
     return qmp_run(pair->source->qmp, errp, "migrate",
                    "{'uri': 'shmig:unix:%s'}", path) &&
            guest_wait_beats(pair->source->guest, 10, 10, errp) &&
-           cancel(pair, errp) && move_after_all(pair, errp);
+           cancel(pair, errp) && pair_source_unharmed(pair, errp) &&
+           pair_move_after_all(pair, errp);
 }
 
 static bool by_yank(Pair *pair, GError **errp)
@@ -135,8 +106,8 @@ static bool by_yank(Pair *pair, GError **errp)
            pair_wait_query(pair, is_copying_disks, errp) &&
            qmp_run(pair->source->qmp, errp, "yank",
                    "{'instances': [{'type': 'migration'}]}") &&
-           wait_status(pair, "failed", errp) && dest_ends(pair, errp) &&
-           move_after_all(pair, errp);
+           pair_wait_status(pair, "failed", errp) && dest_ends(pair, errp) &&
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
 /* The user gives up altogether. */
@@ -152,7 +123,8 @@ static bool dest_quits(Pair *pair, GError **errp)
     return pair_migrate(pair, errp) &&
            pair_wait_query(pair, is_copying_disks, errp) &&
            machine_quit(pair->dest, errp) &&
-           wait_status(pair, "failed", errp) && move_after_all(pair, errp);
+           pair_wait_status(pair, "failed", errp) &&
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
 /* clang-format off: this is a table */

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Storage, connections and peers that fail in the middle.  Whatever it is and
+ * whenever: the source's guest goes on with its disks untouched, and moves
+ * when it is tried again.
+ */
+#include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "loop.h"
+#include "relay.h"
+#include "rows.h"
+
+/* --- storage --- */
+
+/* Both sides say what is wrong with which disk. */
+static bool bad_storage(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL, *printed = NULL;
+
+    if (!pair_migrate(pair, errp)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    if (!sentence || !row_said(sentence, errp)) {
+        return false;
+    }
+    printed = pair_wait_dest_end(pair, errp);
+    if (!printed || !row_said(printed, errp)) {
+        return false;
+    }
+    return pair_source_unharmed(pair, errp);
+}
+
+/* The next destination has images that work. */
+static bool bad_dest_storage(Pair *pair, GError **errp)
+{
+    if (!bad_storage(pair, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
+        pair->options.disks[i].dest_drive = NULL;
+        pair->options.disks[i].dest_dir = NULL;
+    }
+    return pair_move_after_all(pair, errp);
+}
+
+static bool bad_source_storage(Pair *pair, GError **errp)
+{
+    return bad_storage(pair, errp) && machine_quit(pair->source, errp);
+}
+
+/* A file system of a few MiB, which nobody outside of this process sees. */
+#define SMALL_DIR "/tmp/shmig-test-small"
+
+static bool mount_small(GError **errp)
+{
+    if (unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        (mkdir(SMALL_DIR, 0700) < 0 && errno != EEXIST) ||
+        mount("tmpfs", SMALL_DIR, "tmpfs", 0, "size=8m") < 0) {
+        return harness_fail(errp,
+                            "no file system of its own can be mounted: %s",
+                            g_strerror(errno));
+    }
+    return true;
+}
+
+/* --- processes --- */
+
+static bool is_copying_disks(JsonNode *info)
+{
+    return json_int_at(info, "shmig.wire-bytes") > PAIR_SLOW_BYTES / 2;
+}
+
+static bool dest_killed(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+
+    if (!pair_migrate(pair, errp) ||
+        !pair_wait_query(pair, is_copying_disks, errp)) {
+        return false;
+    }
+    kill(machine_pid(pair->dest), SIGKILL);
+    sentence = pair_wait_failed(pair, errp);
+    return sentence && row_said(sentence, errp) &&
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
+}
+
+/* The destination says so and never runs the guest, of which it has half. */
+static bool source_killed(Pair *pair, GError **errp)
+{
+    g_autofree char *printed = NULL;
+
+    if (!pair_migrate(pair, errp) ||
+        !pair_wait_query(pair, is_copying_disks, errp)) {
+        return false;
+    }
+    kill(machine_pid(pair->source), SIGKILL);
+    printed = pair_wait_dest_end(pair, errp);
+    if (!printed || !row_said(printed, errp)) {
+        return false;
+    }
+    if (guest_beats(pair->dest->guest)->count) {
+        return harness_fail(errp, "the destination ran half a guest");
+    }
+    return true;
+}
+
+/* It hangs, and does not even close its connections. */
+static bool dest_stopped(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+    bool failed;
+
+    if (!pair_migrate(pair, errp) ||
+        !pair_wait_query(pair, is_copying_disks, errp)) {
+        return false;
+    }
+    kill(machine_pid(pair->dest), SIGSTOP);
+    failed = guest_wait_beats(pair->source->guest, 100, 30, errp) &&
+             qmp_run(pair->source->qmp, errp, "migrate_cancel", NULL) &&
+             pair_wait_status(pair, "cancelled", errp);
+    kill(machine_pid(pair->dest), SIGCONT);
+    return failed && pair_source_unharmed(pair, errp) &&
+           pair_move_after_all(pair, errp);
+}
+
+/* --- peers that are no shmig --- */
+
+/* Sends what the row says to whoever connects, and closes. */
+static gboolean answer(GSocketService *service, GSocketConnection *connection,
+                       GObject *source_object, void *opaque)
+{
+    const char *text = opaque;
+
+    g_output_stream_write_all(
+        g_io_stream_get_output_stream(G_IO_STREAM(connection)), text,
+        strlen(text), NULL, NULL, NULL);
+    return TRUE;
+}
+
+static bool strange_dest(Pair *pair, GError **errp)
+{
+    g_autofree char *path = g_strdup_printf("%s/strange", pair->dir);
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+    g_autoptr(GSocketService) service = g_socket_service_new();
+    g_autofree char *sentence = NULL;
+
+    if (!g_socket_listener_add_address(
+            G_SOCKET_LISTENER(service), address, G_SOCKET_TYPE_STREAM,
+            G_SOCKET_PROTOCOL_DEFAULT, NULL, NULL, errp)) {
+        return false;
+    }
+    g_signal_connect(service, "incoming", G_CALLBACK(answer),
+                     (void *)row_now()->data);
+    if (!qmp_run(pair->source->qmp, errp, "migrate", "{'uri': 'shmig:unix:%s'}",
+                 path)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    return sentence && row_said(sentence, errp) &&
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
+}
+
+/* A source comes after somebody who only had noise to say. */
+static bool strange_source(Pair *pair, GError **errp)
+{
+    g_autofree char *path = g_strdup_printf("%s/move", pair->dir);
+
+    for (unsigned i = 0; i < 3; i++) {
+        g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+        g_autoptr(GSocketClient) client = g_socket_client_new();
+        g_autoptr(GSocketConnection) connection = g_socket_client_connect(
+            client, G_SOCKET_CONNECTABLE(address), NULL, errp);
+        const char *noise = row_now()->data;
+
+        if (!connection) {
+            return false;
+        }
+        g_output_stream_write_all(
+            g_io_stream_get_output_stream(G_IO_STREAM(connection)), noise,
+            strlen(noise), NULL, NULL, NULL);
+    }
+    return pair_move(pair, errp);
+}
+
+/* --- cables --- */
+
+/* Cut when the guest is about to be stopped. */
+static bool cut_before_switchover(Pair *pair, GError **errp)
+{
+    g_autofree char *path = g_strdup_printf("%s/relay", pair->dir);
+    g_autofree char *to = g_strdup_printf("%s/move", pair->dir);
+    g_autofree char *sentence = NULL, *printed = NULL;
+    RelayFault none = { .deed = RELAY_NOTHING };
+    Relay *relay = relay_new(path, to, &none, errp);
+    bool ok;
+
+    if (!relay) {
+        return false;
+    }
+    ok = pair_set_capability(pair, "pause-before-switchover", true, errp) &&
+         qmp_run(pair->source->qmp, errp, "migrate",
+                 "{'uri': 'shmig:unix:%s,channels=4'}", path) &&
+         pair_wait_status(pair, "pre-switchover", errp);
+    relay_cut(relay);
+    /* QEMU looks at nothing until it is told to go on. */
+    ok = ok &&
+         qmp_run(pair->source->qmp, errp, "migrate-continue",
+                 "{'state': 'pre-switchover'}") &&
+         (sentence = pair_wait_failed(pair, errp)) &&
+         row_said(sentence, errp) &&
+         (printed = pair_wait_dest_end(pair, errp)) &&
+         pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
+    relay_free(relay);
+    return ok;
+}
+
+/* clang-format off: these are tables */
+#define RAW             \
+    {                   \
+        .format = "raw" \
+    }
+#define QCOW2             \
+    {                     \
+        .format = "qcow2" \
+    }
+#define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
+#define FAIL "/qemu/fail/"
+/* In data that is copied; the guest does not write there. */
+#define IN_RAW "43100"
+#define IN_QCOW2 "10000"
+#define BAD_DRIVE(event_, errno_, sector_)                                   \
+    "file.driver=blkdebug,file.image.filename={image},"                      \
+    "file.inject-error.0.event=" event_ ",file.inject-error.0.errno=" errno_ \
+    ",file.inject-error.0.sector=" sector_
+
+static const Row rows[] = {
+    { FAIL "destination-full/raw",
+      { TCG,
+        .disks = { QCOW2,
+                   { .format = "raw",
+                     .dest_drive = BAD_DRIVE("write_aio", "28", IN_RAW) } } },
+      bad_dest_storage,
+      "\"disk1\"|No space left" },
+    { FAIL "destination-full/qcow2",
+      { TCG,
+        .disks = { { .format = "qcow2",
+                     .dest_drive = BAD_DRIVE("write_aio", "28", IN_QCOW2) } } },
+      bad_dest_storage,
+      "\"disk0\"|No space left" },
+    { FAIL "destination-broken",
+      { TCG,
+        .disks = { { .format = "raw",
+                     .dest_drive = BAD_DRIVE("write_aio", "5", IN_RAW) } } },
+      bad_dest_storage,
+      "\"disk0\"|Input/output error" },
+    { FAIL "source-broken/raw",
+      { TCG,
+        .disks = { QCOW2,
+                   { .format = "raw",
+                     .source_drive = BAD_DRIVE("read_aio", "5", IN_RAW) } } },
+      bad_source_storage,
+      "\"disk1\"|Input/output error" },
+
+    { FAIL "destination-killed",
+      { TCG, .disks = { RAW }, .slow = true },
+      dest_killed,
+      "" },
+    { FAIL "destination-killed/tcp",
+      { TCG, .disks = { RAW, QCOW2 }, .address = PAIR_TCP4, .slow = true },
+      dest_killed,
+      "" },
+    { FAIL "destination-hangs",
+      { TCG, .disks = { RAW }, .address = PAIR_TCP4, .slow = true },
+      dest_stopped,
+      "" },
+    { FAIL "source-killed",
+      { TCG, .disks = { RAW }, .slow = true, .dest_runs = true },
+      source_killed,
+      "" },
+    { FAIL "cut-before-switchover",
+      { TCG, .disks = { RAW, QCOW2 } },
+      cut_before_switchover,
+      "" },
+
+    { FAIL "strange-destination/noise",
+      { TCG, .disks = { RAW } },
+      strange_dest,
+      "shmig",
+      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+      "Connection: close\r\n\r\n400 Bad Request, and some more of it." },
+    { FAIL "strange-destination/short",
+      { TCG, .disks = { RAW } },
+      strange_dest,
+      "",
+      "SSH-2.0-OpenSSH_9.2\r\n" },
+    { FAIL "strange-destination/nothing",
+      { TCG, .disks = { RAW } },
+      strange_dest,
+      "",
+      "" },
+    { FAIL "strange-source/noise",
+      { TCG, .disks = { RAW } },
+      strange_source,
+      NULL,
+      "GET / HTTP/1.1\r\nHost: somewhere.example\r\nAccept: */*\r\n"
+      "User-Agent: somebody who is lost\r\n\r\n" },
+    { FAIL "strange-source/short",
+      { TCG, .disks = { RAW } },
+      strange_source,
+      NULL,
+      "QEVM" },
+};
+
+static const Row small_rows[] = {
+    { FAIL "destination-full/file-system",
+      { TCG, .disks = { { .format = "raw", .dest_dir = SMALL_DIR } } },
+      bad_dest_storage,
+      "\"disk0\"|No space left" },
+    { FAIL "destination-full/file-system/qcow2",
+      { TCG, .disks = { RAW, { .format = "qcow2", .dest_dir = SMALL_DIR } } },
+      bad_dest_storage,
+      "\"disk1\"|No space left" },
+};
+/* clang-format on */
+
+static char *no_small;
+
+static void skip_small(void)
+{
+    g_test_skip(no_small);
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_test_init(&argc, &argv, NULL);
+    rows_add(rows, G_N_ELEMENTS(rows));
+    if (mount_small(&error)) {
+        rows_add(small_rows, G_N_ELEMENTS(small_rows));
+    } else {
+        no_small = error->message;
+        g_test_add_func(FAIL "destination-full/file-system", skip_small);
+    }
+    return g_test_run();
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What cannot work is refused with a sentence that names it, and nothing has
+ * happened: the guest goes on, its disks are as it left them, both QEMUs can
+ * be used. */
+#include <string.h>
+
+#include "loop.h"
+#include "rows.h"
+
+/* The destination takes nothing, and still waits for somebody. */
+static bool dest_still_waits(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) status =
+        qmp_call(pair->dest->qmp, errp, "query-status", NULL);
+
+    if (!status) {
+        return false;
+    }
+    if (!g_str_equal(json_text_at(status, "status"), "inmigrate")) {
+        return harness_fail(errp, "the destination is \"%s\"",
+                            json_text_at(status, "status"));
+    }
+    return true;
+}
+
+/* The destination refuses the offer. */
+static bool by_dest(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+
+    if (!pair_migrate(pair, errp)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    return sentence && row_said(sentence, errp) &&
+           dest_still_waits(pair, errp) && pair_source_unharmed(pair, errp) &&
+           pair_quit(pair, errp);
+}
+
+/* QEMU's answer to a command that has to fail; takes @result and @error. */
+static bool command_said(JsonNode *result, GError *error, GError **errp)
+{
+    bool said;
+
+    if (result) {
+        json_node_unref(result);
+        return harness_fail(errp, "it was not refused");
+    }
+    said = row_said(error->message, errp);
+    g_error_free(error);
+    return said;
+}
+
+/* The command migrate itself fails; that it could be repeated says that it
+ * left nothing behind. */
+static bool migrate_refused(Pair *pair, const char *uri, GError **errp)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        GError *error = NULL;
+        JsonNode *result = qmp_call(pair->source->qmp, &error, "migrate",
+                                    "{'uri': '%s'}", uri);
+
+        if (!command_said(result, error, errp)) {
+            return false;
+        }
+    }
+    return pair_source_unharmed(pair, errp) && pair_quit(pair, errp);
+}
+
+static bool at_once(Pair *pair, GError **errp)
+{
+    const char *uri = row_now()->data;
+
+    return migrate_refused(pair, uri ? uri : pair->uri, errp);
+}
+
+/* The same for migrate-incoming; another address works afterwards. */
+static bool incoming_at_once(Pair *pair, GError **errp)
+{
+    GError *error = NULL;
+    JsonNode *result = qmp_call(pair->dest->qmp, &error, "migrate-incoming",
+                                "{'uri': '%s'}", (const char *)row_now()->data);
+    g_autofree char *path = g_strdup_printf("%s/move", pair->dir);
+
+    if (!command_said(result, error, errp) ||
+        !qmp_run(pair->dest->qmp, errp, "migrate-incoming",
+                 "{'uri': 'shmig:unix:%s'}", path)) {
+        return false;
+    }
+    g_free(pair->uri);
+    pair->uri = g_strdup_printf("shmig:unix:%s", path);
+    return pair_move(pair, errp);
+}
+
+/* Nobody is there. */
+static bool no_peer(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+
+    if (!qmp_run(pair->source->qmp, errp, "migrate", "{'uri': '%s'}",
+                 (const char *)row_now()->data)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    return sentence && row_said(sentence, errp) &&
+           pair_source_unharmed(pair, errp) && pair_quit(pair, errp);
+}
+
+/* --- capabilities and parameters --- */
+
+typedef struct Refused {
+    const char *name;
+    const char *needs; /* another capability */
+} Refused;
+
+static const Refused capabilities[] = {
+    { "xbzrle", NULL },
+    { "postcopy-ram", NULL },
+    { "postcopy-preempt", "postcopy-ram" },
+    { "postcopy-blocktime", NULL },
+    { "x-colo", NULL },
+    { "multifd", NULL },
+    { "mapped-ram", NULL },
+    { "background-snapshot", NULL },
+    { "release-ram", NULL },
+    { "rdma-pin-all", NULL },
+};
+
+static bool set_capability(Machine *machine, const char *name, bool on,
+                           GError **errp)
+{
+    return qmp_run(machine->qmp, errp, "migrate-set-capabilities",
+                   "{'capabilities': [{'capability': '%s', 'state': %s}]}",
+                   name, on ? "true" : "false");
+}
+
+/* @command with one capability on; what this host's QEMU cannot even switch
+ * on needs no refusal. */
+static bool refuses(Machine *machine, const char *command, const char *uri,
+                    const Refused *refused, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+    bool set = (!refused->needs ||
+                set_capability(machine, refused->needs, true, NULL)) &&
+               set_capability(machine, refused->name, true, NULL);
+
+    if (!set) {
+        g_test_message("%s cannot be switched on here", refused->name);
+        return true;
+    }
+    if (qmp_run(machine->qmp, &error, command, "{'uri': '%s'}", uri)) {
+        return harness_fail(errp, "%s with %s was not refused", command,
+                            refused->name);
+    }
+    if (!strstr(error->message,
+                refused->needs ? refused->needs : refused->name)) {
+        return harness_fail(errp, "%s with %s: \"%s\"", command, refused->name,
+                            error->message);
+    }
+    return set_capability(machine, refused->name, false, errp) &&
+           (!refused->needs ||
+            set_capability(machine, refused->needs, false, errp));
+}
+
+static bool by_capability(Pair *pair, GError **errp)
+{
+    g_autofree char *uri = g_strdup_printf("shmig:unix:%s/move", pair->dir);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(capabilities); i++) {
+        if (!refuses(pair->source, "migrate", uri, &capabilities[i], errp) ||
+            !refuses(pair->dest, "migrate-incoming", uri, &capabilities[i],
+                     errp)) {
+            return false;
+        }
+    }
+    pair->uri = g_strdup(uri);
+    return qmp_run(pair->dest->qmp, errp, "migrate-incoming", "{'uri': '%s'}",
+                   uri) &&
+           pair_move(pair, errp);
+}
+
+static bool by_parameter(Pair *pair, GError **errp)
+{
+    return pair_set_parameter(pair->source, row_now()->data, errp) &&
+           migrate_refused(pair, pair->uri, errp);
+}
+
+/* --- more than one at a time --- */
+
+static bool second_incoming(Pair *pair, GError **errp)
+{
+    GError *error = NULL;
+    JsonNode *result = qmp_call(pair->dest->qmp, &error, "migrate-incoming",
+                                "{'uri': 'shmig:unix:%s/another'}", pair->dir);
+
+    return command_said(result, error, errp) && pair_move(pair, errp);
+}
+
+static bool is_copying_disks(JsonNode *info)
+{
+    return json_int_at(info, "shmig.wire-bytes") > PAIR_SLOW_BYTES / 2;
+}
+
+/* Another source comes to a destination that has one. */
+static bool second_source(Pair *pair, GError **errp)
+{
+    PairOptions options = pair->options;
+    g_autofree char *sentence = NULL;
+    Pair *other;
+    bool refused;
+
+    options.no_dest = true;
+    other = pair_new(&options, errp);
+    if (!other) {
+        return false;
+    }
+    refused = pair_migrate(pair, errp) &&
+              pair_wait_query(pair, is_copying_disks, errp) &&
+              qmp_run(other->source->qmp, errp, "migrate", "{'uri': '%s'}",
+                      pair->uri) &&
+              (sentence = pair_wait_failed(other, errp)) &&
+              row_said(sentence, errp) && pair_source_unharmed(other, errp) &&
+              pair_quit(other, errp);
+    pair_free(other);
+    return refused && pair_hurry(pair, errp) && pair_wait_moved(pair, errp) &&
+           pair_compare_disks(pair, errp) && pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+/* clang-format off: these are tables */
+#define RAW             \
+    {                   \
+        .format = "raw" \
+    }
+#define QCOW2             \
+    {                     \
+        .format = "qcow2" \
+    }
+#define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
+#define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
+#define REFUSE "/qemu/refuse/"
+
+static const Row rows[] = {
+    { REFUSE "disk-missing",
+      { TCG, .disks = { RAW, { .format = "raw", .only_source = true } } },
+      by_dest,
+      "\"disk1\"|no such disk|40 MiB" },
+    { REFUSE "disk-missing/kvm",
+      { KVM, .disks = { RAW, { .format = "raw", .only_source = true } } },
+      by_dest,
+      "\"disk1\"|no such disk|40 MiB" },
+    { REFUSE "disk-too-small",
+      { TCG, .disks = { RAW, { .format = "qcow2", .dest_mib = 39 } } },
+      by_dest,
+      "\"disk1\"|39 MiB|40 MiB" },
+    { REFUSE "disk-too-large",
+      { TCG, .disks = { { .format = "raw", .dest_mib = 41 } } },
+      by_dest,
+      "\"disk0\"|41 MiB|40 MiB" },
+    { REFUSE "disk-same-file",
+      { TCG, .disks = { { .format = "raw",
+                          .same_file = true,
+                          .drive = "cache=none" } } },
+      by_dest,
+      "\"disk0\"|very same file" },
+    { REFUSE "disk-same-file/qcow2",
+      { TCG, .disks = { { .format = "qcow2",
+                          .same_file = true,
+                          .drive = "cache=none" } } },
+      by_dest,
+      "\"disk0\"|very same file" },
+    { REFUSE "disk-read-only",
+      { TCG, .arguments = "-device virtio-scsi-pci,id=scsi",
+        .disks = { RAW,
+                   { .format = "raw",
+                     .model = "scsi-hd",
+                     .device = "bus=scsi.0",
+                     .dest_drive = "readonly=on" } } },
+      by_dest,
+      "\"disk1\"|read-only" },
+    { REFUSE "disk-too-many",
+      { TCG, .disks = { RAW, { .format = "raw", .only_dest = true } } },
+      by_dest,
+      "\"disk1\"|source has no" },
+    { REFUSE "several-problems",
+      { TCG, .dest_memory_mib = 96,
+        .disks = { { .format = "raw", .dest_mib = 8 },
+                   { .format = "raw", .only_source = true },
+                   { .format = "raw", .only_dest = true } } },
+      by_dest,
+      "\"disk0\"|\"disk1\"|\"disk2\"|pc.ram" },
+    { REFUSE "memory-size",
+      { TCG, .disks = { RAW }, .dest_memory_mib = 96 },
+      by_dest,
+      "pc.ram|65536 KiB|98304 KiB" },
+    { REFUSE "memory-size/smaller",
+      { TCG, .disks = { RAW }, .dest_memory_mib = 48 },
+      by_dest,
+      "pc.ram|65536 KiB|49152 KiB" },
+    { REFUSE "machine-type",
+      { TCG, .dest_machine = "q35", .disks = { RAW } },
+      by_dest,
+      "machine type|pc-q35|pc-i440fx" },
+
+    { REFUSE "unknown-disk",
+      { TCG, .disks = { RAW }, .select = "disk0;disk7" },
+      at_once,
+      "\"disk7\"|\"disk0\"" },
+    { REFUSE "disks-empty",
+      { TCG, .disks = { RAW }, .no_dest = true },
+      at_once,
+      "disks=",
+      "shmig:127.0.0.1:1,disks=" },
+    { REFUSE "channels-0",
+      { TCG, .no_dest = true },
+      at_once,
+      "channels=0|1 to 64",
+      "shmig:127.0.0.1:1,channels=0" },
+    { REFUSE "channels-65",
+      { TCG, .no_dest = true },
+      at_once,
+      "channels=65|1 to 64",
+      "shmig:127.0.0.1:1,channels=65" },
+    { REFUSE "channels-word",
+      { TCG, .no_dest = true },
+      at_once,
+      "channels=many|1 to 64",
+      "shmig:127.0.0.1:1,channels=many" },
+    { REFUSE "unknown-option",
+      { TCG, .no_dest = true },
+      at_once,
+      "\"speed=9\"",
+      "shmig:127.0.0.1:1,channels=2,speed=9" },
+    { REFUSE "no-address",
+      { TCG, .no_dest = true },
+      at_once,
+      "address is missing",
+      "shmig:" },
+    { REFUSE "file-descriptor",
+      { TCG, .no_dest = true },
+      at_once,
+      "type fd",
+      "shmig:fd:3" },
+    { REFUSE "tls",
+      { TCG, .no_dest = true },
+      by_parameter,
+      "tls-creds",
+      "'tls-creds': 'none'" },
+    { REFUSE "mode",
+      { TCG, .no_dest = true },
+      by_parameter,
+      "cpr-reboot",
+      "'mode': 'cpr-reboot'" },
+    { REFUSE "unmigratable-device",
+      { TCG, .disks = { RAW }, .arguments = "-device nvme,serial=1,id=bad" },
+      at_once,
+      "non-migratable device|nvme" },
+
+    { REFUSE "incoming/option-of-the-source",
+      { TCG, .disks = { RAW }, .no_listen = true },
+      incoming_at_once,
+      "\"channels\"",
+      "shmig:127.0.0.1:0,channels=2" },
+    { REFUSE "incoming/address-of-another-host",
+      { TCG, .disks = { RAW }, .no_listen = true },
+      incoming_at_once,
+      "192.0.2.1",
+      "shmig:192.0.2.1:9" },
+    { REFUSE "incoming/second",
+      { TCG, .disks = { RAW } },
+      second_incoming,
+      "incoming migration" },
+    { REFUSE "incoming/second-source",
+      { TCG, .disks = { RAW }, .slow = true },
+      second_source,
+      "session" },
+
+    { REFUSE "dead-port/tcp",
+      { TCG, .no_dest = true },
+      no_peer,
+      "127.0.0.1|refused",
+      "shmig:127.0.0.1:1" },
+    { REFUSE "dead-port/unix",
+      { TCG, .no_dest = true },
+      no_peer,
+      "/nonexistent/socket|No such file",
+      "shmig:unix:/nonexistent/socket" },
+    { REFUSE "capabilities",
+      { TCG, .disks = { RAW }, .no_listen = true },
+      by_capability },
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    rows_add(rows, G_N_ELEMENTS(rows));
+    return g_test_run();
+}
