@@ -44,6 +44,7 @@ GPtrArray *shmig_answer_decode(const void *body, size_t length, GError **errp)
         size_t bytes = 0;
         const char *text = shmig_reader_bytes(&reader, SHMIG_MAX_TEXT, &bytes);
 
+        reader.failed |= bytes == 0; /* a sentence has at least one */
         g_ptr_array_add(problems, shmig_text_clean(text, bytes));
     }
     if (!shmig_reader_done(&reader)) {
