@@ -53,7 +53,7 @@ static void test_live_dirty_ring(void)
 
 static void test_stopped(void)
 {
-    MigrateCommon args = { };
+    MigrateCommon args = {};
 
     move("disks=none,channels=4", &args);
 }
@@ -90,7 +90,8 @@ static void test_structured(void)
     g_autofree char *channels = g_strdup_printf(
         "[ { 'channel-type': 'main', 'addr': { 'transport': 'shmig', "
         "'address': { 'type': 'unix', 'path': '%s/migsocket' }, "
-        "'disks': [], 'channels': 3 } } ]", tmpfs);
+        "'disks': [], 'channels': 3 } } ]",
+        tmpfs);
     MigrateCommon args = {
         .listen_uri = from,
         .connect_channels = channels,
@@ -110,7 +111,8 @@ static char *disk_option(const char *side)
 
     return g_strdup_printf(
         "-drive if=none,id=d1,file=%s,format=raw,discard=unmap "
-        "-device virtio-blk-pci,drive=d1,id=disk1", path);
+        "-device virtio-blk-pci,drive=d1,id=disk1",
+        path);
 }
 
 /* Data, and a hole. */
