@@ -33,7 +33,6 @@ static void signal_waiters(ShmigSource *src)
 
 static void on_go(ShmigSource *src)
 {
-    __atomic_store_n(&src->go, 1, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < src->n_channels; i++) {
         shmig_channel_wake(src->channels[i].channel);
     }
@@ -69,7 +68,9 @@ static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
 
     pthread_mutex_lock(&src->lock);
     expected = is_expected(sc, frame);
-    if (expected && frame->type == SHMIG_FRAME_DRAINED) {
+    if (expected && frame->type == SHMIG_FRAME_GO) {
+        __atomic_store_n(&src->go, 1, __ATOMIC_RELEASE);
+    } else if (expected && frame->type == SHMIG_FRAME_DRAINED) {
         sc->drain_answered = sc->drain_asked;
         sc->final_answered = sc->final_given;
         src->n_drained += sc->final_given;

@@ -282,16 +282,19 @@ static void ask_barrier(ShmigSource *src)
 bool shmig_source_barrier(ShmigSource *src, int timeout_ms, GError **errp)
 {
     int64_t until = g_get_monotonic_time() + timeout_ms * (int64_t)1000;
-    bool done;
+    bool asked, done;
 
     pthread_mutex_lock(&src->lock);
-    if (barrier_done(src)) {
-        ask_barrier(src);
-    }
-    while (!shmig_fault_is_set(&src->fault) && !barrier_done(src) &&
-           shmig_cond_wait_until(&src->cond, &src->lock, until)) {
-    }
-    done = !failed(src, errp) && barrier_done(src);
+    asked = !barrier_done(src); /* by an earlier call */
+    do {
+        if (!asked && __atomic_load_n(&src->go, __ATOMIC_ACQUIRE)) {
+            ask_barrier(src);
+            asked = true;
+        }
+        done = asked && barrier_done(src);
+    } while (!done && !shmig_fault_is_set(&src->fault) &&
+             shmig_cond_wait_until(&src->cond, &src->lock, until));
+    done = !failed(src, errp) && done;
     pthread_mutex_unlock(&src->lock);
     return done;
 }

@@ -34,8 +34,13 @@ static void *source_thread(void *opaque)
     ShmigRegion *region = shmig_source_ram_region(raw->source, 0);
 
     raw->result = SHMIG_COMMIT_NOT_SENT;
-    if (!handshakes(raw) || !shmig_source_start(raw->source, &raw->error) ||
-        !shmig_source_start_ram(raw->source, &raw->error)) {
+    if (!handshakes(raw) || !shmig_source_start(raw->source, &raw->error)) {
+        return NULL;
+    }
+    if (raw->started) {
+        raw->started(raw);
+    }
+    if (!shmig_source_start_ram(raw->source, &raw->error)) {
         return NULL;
     }
     shmig_region_set(region, 0, region->n_granules);
@@ -62,13 +67,15 @@ static void make_source(RawDest *raw)
     raw->stream = shmig_source_stream(raw->source);
 }
 
-RawDest *raw_dest_new_impatient(unsigned channels, int timeout_ms)
+RawDest *raw_dest_new_with(unsigned channels, int timeout_ms,
+                           void (*started)(RawDest *raw))
 {
     RawDest *raw = g_new0(RawDest, 1);
 
     g_assert_cmpuint(channels, <=, RAW_DEST_CHANNELS);
     raw->channels = channels;
     raw->timeout_ms = timeout_ms;
+    raw->started = started;
     raw->ram = mmap(NULL, RAW_DEST_RAM, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     g_assert_true(raw->ram != MAP_FAILED);
@@ -87,7 +94,7 @@ RawDest *raw_dest_new_impatient(unsigned channels, int timeout_ms)
 
 RawDest *raw_dest_new(unsigned channels)
 {
-    return raw_dest_new_impatient(channels, 60000);
+    return raw_dest_new_with(channels, 60000, NULL);
 }
 
 void raw_dest_free(RawDest *raw)

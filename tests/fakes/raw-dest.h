@@ -12,13 +12,17 @@
 #define RAW_DEST_CHANNELS 4
 #define RAW_DEST_RAM ((4u << 20) + 4096)
 
-typedef struct RawDest {
+typedef struct RawDest RawDest;
+
+struct RawDest {
     unsigned channels;
     RawPeer peer[RAW_DEST_CHANNELS];
     ShmigHello hello; /* the source's on channel 0 */
     ShmigSource *source;
     int stream; /* the source's QEMU end of it */
     int timeout_ms;
+    /* On its thread, when its channels have started; or NULL. */
+    void (*started)(RawDest *raw);
     uint8_t *ram;
     int fds[RAW_DEST_CHANNELS]; /* the source's */
     GThread *thread;
@@ -26,12 +30,13 @@ typedef struct RawDest {
     /* After raw_dest_end(). */
     ShmigCommit result;
     GError *error; /* of the call that failed, or NULL */
-} RawDest;
+};
 
 /* The source begins to speak at once. */
 RawDest *raw_dest_new(unsigned channels);
-/* The same with another time limit for each of its handshakes. */
-RawDest *raw_dest_new_impatient(unsigned channels, int timeout_ms);
+/* The same with a time limit for each handshake, and something to do. */
+RawDest *raw_dest_new_with(unsigned channels, int timeout_ms,
+                           void (*started)(RawDest *raw));
 void raw_dest_free(RawDest *raw);
 
 /* Hears the hello of @channel; the reply that would be right. */
