@@ -3,6 +3,7 @@
 #include "shmig/disk/lane.h"
 #include "shmig/base/range.h"
 #include "shmig/disk/mirror.h"
+#include "shmig/wire/limits.h"
 
 #include <string.h>
 
@@ -75,6 +76,21 @@ static void push(ShmigLane *lane, ShmigRegion *region, ShmigRegionStats *stats,
     lane->n_pushed++;
 }
 
+/* A stripe is more than a frame may carry; zeroes carry nothing. */
+static void push_run(ShmigLane *lane, ShmigRegion *region,
+                     ShmigRegionStats *stats, uint64_t offset, uint64_t length,
+                     const uint8_t *buf)
+{
+    while (length) {
+        uint64_t part = buf ? MIN(length, SHMIG_MAX_PAYLOAD) : length;
+
+        push(lane, region, stats, offset, part, buf);
+        offset += part;
+        length -= part;
+        buf = buf ? buf + part : NULL;
+    }
+}
+
 /*
  * Pieces a granule at a time and joins neighbours that are to be sent, so
  * that an aligned write stays one payload.
@@ -103,8 +119,8 @@ static void sort_out(ShmigLane *lane, ShmigRegion *region,
             uint64_t run_end = send ? stop : at;
 
             if (run < run_end) {
-                push(lane, region, stats, run, run_end - run,
-                     buf ? buf + (run - offset) : NULL);
+                push_run(lane, region, stats, run, run_end - run,
+                         buf ? buf + (run - offset) : NULL);
             }
             run = stop;
         }

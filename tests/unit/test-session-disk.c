@@ -296,6 +296,23 @@ static void test_slow_destination(void)
     disks_free(&d);
 }
 
+/* More than a frame may carry, in one write to what was copied already. */
+static void test_large_write(void)
+{
+    static const Shape two = { "", 2, false, FAKE_DISK_PROMPT };
+    Disks d = disks_new(&two);
+    g_autofree uint8_t *buf = g_malloc(5 * MIB);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(pair_start(d.pair, &error));
+    g_assert_true(pair_settle(d.pair, 1, &error));
+    fill(buf, 5 * MIB, 77);
+    fake_disk_poke(d.source, 4 * MIB + 512, 5 * MIB, buf);
+    shmig_mirror_written(d.pair->mirror[0], 4 * MIB + 512, 5 * MIB, buf, 0);
+    switch_over(&d);
+    disks_free(&d);
+}
+
 /* Most of it is durable before the guest is stopped. */
 static void test_flushed_before_the_end(void)
 {
@@ -350,6 +367,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/disk/abort-in-flight",
                     test_abort_with_requests_in_flight);
     g_test_add_func("/session/disk/slow-destination", test_slow_destination);
+    g_test_add_func("/session/disk/large-write", test_large_write);
     g_test_add_func("/session/disk/flushed-before-the-end",
                     test_flushed_before_the_end);
     g_test_add_func("/session/disk/bandwidth", test_bandwidth);
