@@ -32,11 +32,12 @@ static const Way *const ways[WAYS] = { &way_shmig, &way_stock };
 
 typedef struct Bench {
     int runs;
-    gboolean quick, iothread;
+    gboolean quick, iothread, untouched;
     char **cases; /* names; NULL: all */
     char *way;    /* name; NULL: both */
     char *ram_dir, *disk_dir;
     BenchSize size;
+    char *profile; /* folder; NULL: no */
     Place *places[PLACES];
 } Bench;
 
@@ -48,11 +49,19 @@ static bool left_out(const Bench *bench, unsigned way)
 static bool measure(const Bench *bench, const EndsOptions *options, Link *link,
                     TableCase *table, unsigned way, GError **errp)
 {
+    EndsOptions own = *options;
+    g_autofree char *profile = NULL;
     BenchRun run;
 
     fprintf(stderr, "%s, run %u of %d, %s … ", table->bench_case->name,
             table->runs[way]->len + 1, bench->runs, ways[way]->name);
-    if (!run_measured(options, link, ways[way], &run, errp)) {
+    if (bench->profile) {
+        profile = g_strdup_printf("%s/%s-%s-%u.data", bench->profile,
+                                  table->bench_case->name, ways[way]->name,
+                                  table->runs[way]->len + 1);
+    }
+    own.profile = profile;
+    if (!run_measured(&own, link, ways[way], &run, errp)) {
         fprintf(stderr, "failed\n");
         return false;
     }
@@ -108,6 +117,7 @@ static bool run_on_link(Bench *bench, Link *link, TableCase *table,
         .source_image = place_image(source, bench->size.disk_mib, errp),
         .dest_image = dest_image,
         .dir = dest->dir,
+        .memory = bench->untouched ? MEMORY_UNTOUCHED : MEMORY_TOUCHED,
         .iothread = bench->iothread,
         .source_cache = source->cache_direct,
         .dest_cache = dest->cache_direct,
@@ -172,8 +182,7 @@ static void describe(const Bench *bench)
            "Host: %ld CPUs, Linux %s, load %.1f when it began.\n"
            "Disks of both ways: aio=io_uring, cache.direct=%s on tmpfs, =%s on "
            "the disk; %s iothread.\n"
-           "Memory of both ways: QEMU's default, transparent huge pages on "
-           "first touch.\n"
+           "Memory of both ways: %s.\n"
            "stock: blockdev-mirror (full, background) over NBD, then multifd, "
            "2 channels.\n"
            "shmig: 2 channels.\n",
@@ -181,7 +190,9 @@ static void describe(const Bench *bench)
            sysconf(_SC_NPROCESSORS_ONLN), host.release, load[0],
            bench->places[PLACE_RAM]->cache_direct,
            bench->places[PLACE_DISK]->cache_direct,
-           bench->iothread ? "an" : "no");
+           bench->iothread ? "an" : "no",
+           bench->untouched ? "QEMU's default, untouched before it is received"
+                            : "preallocated, transparent huge pages");
     fflush(stdout);
 }
 
@@ -256,6 +267,10 @@ static bool parse(int argc, char **argv, Bench *bench, GError **errp)
           "shmig or stock alone, to profile it", "NAME" },
         { "iothread", 0, 0, G_OPTION_ARG_NONE, &bench->iothread,
           "the disk has a thread of its own in both ways", NULL },
+        { "untouched", 0, 0, G_OPTION_ARG_NONE, &bench->untouched,
+          "memory of the guest is not preallocated", NULL },
+        { "profile", 0, 0, G_OPTION_ARG_FILENAME, &bench->profile,
+          "have perf sample each run, into files in DIR", "DIR" },
         { "ram-dir", 0, 0, G_OPTION_ARG_FILENAME, &bench->ram_dir,
           "a folder on a tmpfs (default: /dev/shm)", "DIR" },
         { "disk-dir", 0, 0, G_OPTION_ARG_FILENAME, &bench->disk_dir,
@@ -298,6 +313,7 @@ int main(int argc, char **argv)
     }
     g_strfreev(bench.cases);
     g_free(bench.way);
+    g_free(bench.profile);
     g_free(bench.ram_dir);
     g_free(bench.disk_dir);
     return done ? 0 : 1;

@@ -22,12 +22,12 @@ static void G_GNUC_PRINTF(2, 3) add(GPtrArray *args, const char *format, ...)
 
 static void add_memory(GPtrArray *args, const EndsOptions *o)
 {
-    if (!o->preallocate) {
+    if (o->memory == MEMORY_UNTOUCHED) {
         return;
     }
     add(args, "-object");
-    add(args, "memory-backend-memfd,id=ram,size=%uM,prealloc=on",
-        o->size.memory_mib);
+    add(args, "memory-backend-%s,id=ram,size=%uM,prealloc=on",
+        o->memory == MEMORY_SHARED ? "memfd" : "ram", o->size.memory_mib);
     add(args, "-machine");
     add(args, "memory-backend=ram");
 }

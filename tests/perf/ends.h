@@ -11,17 +11,23 @@
 /* Of the disk, as both ends name it. */
 #define ENDS_NODE "disk0-format"
 
+typedef enum EndsMemory {
+    MEMORY_TOUCHED,   /* anonymous, all of it there from the start */
+    MEMORY_UNTOUCHED, /* what QEMU does by default */
+    MEMORY_SHARED,    /* a memfd, all there: not counted as anonymous */
+} EndsMemory;
+
 typedef struct EndsOptions {
     const char *guest;
     BenchSize size;
-    /* Memory that is all there from the start, and not anonymous. */
-    bool preallocate;
+    EndsMemory memory;
     const char *source_image;
     const char *dest_image; /* is made, empty */
     const char *dir;        /* for files of the run */
     bool iothread;
     const char *source_cache; /* cache.direct= */
     const char *dest_cache;
+    const char *profile; /* where perf writes to; NULL: nowhere */
 } EndsOptions;
 
 typedef struct Ends {

@@ -10,8 +10,8 @@ bool run_measured(const EndsOptions *options, Link *link, const Way *way,
                   BenchRun *run, GError **errp);
 
 /*
- * A run whose figures are memory alone, and which then proves that the bytes
- * are there: images compared, the guest's own verification.
+ * A run whose figures are memory alone, and which then shows that the bytes
+ * are there: images compared, and the guest looks at each page and sector.
  */
 bool run_footprint(const EndsOptions *options, Link *link, const Way *way,
                    BenchRun *run, GError **errp);
