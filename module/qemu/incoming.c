@@ -264,18 +264,36 @@ static gboolean free_in_main(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
-/* transport_cleanup: QEMU is done with the stream, for better or worse. */
+static void *end_session(void *opaque)
+{
+    ShmigIncoming *in = opaque;
+
+    shmig_dest_free(in->dest);
+    shmig_main_call(free_in_main, in);
+    return NULL;
+}
+
+/*
+ * transport_cleanup: QEMU is done with the stream, for better or worse.  A
+ * guest that runs here does not wait until the source has closed its end;
+ * a QEMU that will exit has to, or the source would not learn why.
+ */
 static void transport_cleanup(void *opaque)
 {
     ShmigIncoming *in = opaque;
+    QemuThread thread;
 
     trace_shmig_incoming_end(in->running);
     shmig_incoming = NULL;
     yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_incoming, in);
     qio_net_listener_disconnect(in->listener);
     object_unref(OBJECT(in->listener));
+    if (in->running) {
+        qemu_thread_create(&thread, "mig/shmig/end", end_session, in,
+                           QEMU_THREAD_DETACHED);
+        return;
+    }
     shmig_dest_free(in->dest);
-    in->dest = NULL;
     if (!qemu_in_coroutine()) {
         give_back(in);
     }

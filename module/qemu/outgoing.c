@@ -74,14 +74,30 @@ static void yank_outgoing(void *opaque)
     shmig_source_abort(out->source, "the migration was yanked");
 }
 
-/* Neither connecting nor migrating any more. */
-static void free_outgoing(ShmigOutgoing *out)
+/* Neither connecting nor migrating any more, and no session. */
+static gboolean free_outgoing(void *opaque)
 {
-    shmig_disks_remove(out->disks);
-    shmig_source_free(out->source);
-    shmig_disks_free(out->disks);
+    ShmigOutgoing *out = opaque;
+
     shmig_ram_blocks_free(out->ram);
     g_free(out);
+    return G_SOURCE_REMOVE;
+}
+
+static void *end_session(void *opaque)
+{
+    ShmigOutgoing *out = opaque;
+
+    shmig_source_free(out->source);
+    shmig_main_call(free_outgoing, out);
+    return NULL;
+}
+
+static void free_disks(ShmigOutgoing *out)
+{
+    shmig_disks_remove(out->disks);
+    shmig_disks_free(out->disks);
+    out->disks = NULL;
 }
 
 static bool make_offer(ShmigOutgoing *out, const ShmigMigrationArgs *args,
@@ -165,6 +181,7 @@ void shmig_start_outgoing_migration(MigrationState *s, ShmigMigrationArgs *args,
     out = g_new0(ShmigOutgoing, 1);
     out->s = s;
     if (!make_offer(out, args, errp)) {
+        free_disks(out);
         free_outgoing(out);
         return;
     }
@@ -277,11 +294,11 @@ static void cancel_connect(ShmigOutgoing *out)
 {
     shmig_info_keep(out);
     shmig_outgoing = NULL;
-    shmig_connect_abandon(out->connect);
-    out->source = NULL; /* the thread's */
+    shmig_connect_abandon(out->connect); /* and the session with it */
     yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
     yank_unregister_instance(MIGRATION_YANK_INSTANCE);
     g_clear_pointer(&out->s->vmdesc, json_writer_free);
+    free_disks(out);
     free_outgoing(out);
 }
 
@@ -303,29 +320,40 @@ void shmig_cancel(void)
     }
 }
 
-/* SaveVMHandlers' save_cleanup: the migration ended, in whatever way. */
-void shmig_outgoing_end(void)
+/* The migration ended, in whatever way: all but the session goes. */
+static ShmigOutgoing *end_outgoing(void)
 {
     ShmigOutgoing *out = shmig_outgoing;
 
-    if (!out) {
-        return;
-    }
     if (out->given_away) {
         /* The connections may have been cut since: nobody minds. */
         replace_error(out->s, NULL);
+    } else {
+        shmig_source_abort(out->source, out->s->error
+                           ? error_get_pretty(out->s->error)
+                           : "the source ended the migration");
     }
     trace_shmig_outgoing_end(out->given_away);
     shmig_set_phase(out, SHMIG_PHASE_ENDED);
     shmig_info_keep(out);
     shmig_outgoing = NULL;
     yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
-    if (!out->given_away) {
-        shmig_source_abort(out->source, out->s->error
-                                            ? error_get_pretty(out->s->error)
-                                            : "the source ended the migration");
+    free_disks(out);
+    return out;
+}
+
+/*
+ * Last words and their answer take time, if the peer is gone half a second:
+ * a guest that goes on here must not wait for that.
+ */
+void shmig_outgoing_end(void)
+{
+    QemuThread thread;
+
+    if (shmig_outgoing) {
+        qemu_thread_create(&thread, "mig/shmig/end", end_session,
+                           end_outgoing(), QEMU_THREAD_DETACHED);
     }
-    free_outgoing(out);
 }
 
 /* QEMU is about to exit, which takes the guest's disks down. */
@@ -344,7 +372,7 @@ void shmig_shutdown(void)
         bql_lock();
         out->s->migration_thread_running = false;
     }
-    shmig_outgoing_end();
+    shmig_source_free(end_outgoing()->source);
 }
 
 Error *shmig_error(const Error *error)

@@ -142,18 +142,21 @@ static void forget_earlier_logs(void)
     }
 }
 
-static void set_claimer(KvmLog *log)
+static void claim_slots(KvmLog *log)
 {
     QEMU_LOCK_GUARD(&kml_slots_lock);
     claimer = log;
-    if (log) {
-        forget_earlier_logs();
-    }
+    forget_earlier_logs();
 }
 
 static void kvm_log_free(void *opaque)
 {
-    set_claimer(NULL);
+    WITH_QEMU_LOCK_GUARD(&kml_slots_lock) {
+        /* Another migration may have begun while this one was ending. */
+        if (claimer == opaque) {
+            claimer = NULL;
+        }
+    }
     g_free(opaque);
 }
 
@@ -175,7 +178,7 @@ ShmigTracker *shmig_tracker_kvm_new(const ShmigRamBlocks *ram,
     }
     log = g_new(KvmLog, 1);
     *log = (KvmLog) { .ram = ram, .regions = regions };
-    set_claimer(log);
+    claim_slots(log);
     return shmig_kvm_bitmap_new(&kvm_log_ops, log, regions, ram->n,
                                 kvm_state->manual_dirty_log_protect, extra);
 }
