@@ -15,6 +15,7 @@
 
 #include "disk-guest.h"
 #include "disk-raw.h"
+#include "trace.h"
 
 static void G_GNUC_PRINTF(2, 3)
     add_problem(GPtrArray *problems, const char *format, ...)
@@ -253,6 +254,7 @@ static bool open_disks(ShmigDest *dest, ShmigDiskSet *set, GPtrArray *problems)
     }
     for (i = 0; i < n; i++) {
         shmig_dest_set_disk(dest, i, opened[i]);
+        trace_shmig_disk_open(shmig_disks_id(set, i), shmig_disks_path(set, i));
     }
     return true;
 }
@@ -296,6 +298,7 @@ void shmig_disks_cancel(ShmigDiskSet *set)
 void shmig_disks_release(ShmigDiskSet *set)
 {
     if (set) {
+        trace_shmig_disk_release(set->disks->len);
         shmig_disk_set_close(set, true);
     }
 }

@@ -11,6 +11,7 @@
 #include "disk-guest.h"
 #include "disk-raw.h"
 #include "mirror-filter.h"
+#include "trace.h"
 
 #define LEAVE_OUT_HINT "leave it out with the option \"disks\""
 
@@ -170,6 +171,7 @@ static void offer_disk(ShmigOffer *offer, const ShmigGuestDisk *disk)
 
     format = bdrv_get_format_name(bdrv_skip_filters(disk->bs));
     shmig_offer_add_disk(offer, disk->id, format, identity, disk->size_bytes);
+    trace_shmig_disk_offer(disk->id, disk->size_bytes, identity);
 }
 
 /* Adds the chosen disks to @offer and moves them out of @all. */
@@ -276,6 +278,7 @@ static bool insert_disk(ShmigDiskSet *set, ShmigSource *src, unsigned index,
     }
     shmig_filter_set_mirror(disk->filter,
                             shmig_source_set_disk(src, index, opened));
+    trace_shmig_disk_insert(disk->id, disk->path);
     return true;
 }
 
@@ -313,6 +316,7 @@ void shmig_disks_remove(ShmigDiskSet *set)
         if (disk->filter) {
             shmig_filter_drop(disk->filter);
             disk->filter = NULL;
+            trace_shmig_disk_remove(disk->id);
         }
     }
 }

@@ -31,6 +31,7 @@
 #include "block/reqlist.h"
 
 #include "mirror-filter.h"
+#include "trace.h"
 
 /* A write that is held back; lives on the stack of its coroutine. */
 typedef struct HeldWrite {
@@ -104,13 +105,16 @@ static bool add_held(FilterState *s, HeldWrite *held)
     return true;
 }
 
-static void coroutine_fn hold_back(FilterState *s, int64_t ns)
+static void coroutine_fn hold_back(BlockDriverState *bs, int64_t offset,
+                                   int64_t ns)
 {
+    FilterState *s = bs->opaque;
     HeldWrite held = { .state = s, .co = qemu_coroutine_self() };
 
     if (!add_held(s, &held)) {
         return;
     }
+    trace_shmig_write_held(bs, offset, ns);
     /* A drain in another thread may already have scheduled us: we run again
      * after the yield at the earliest. */
     aio_timer_init(qemu_get_current_aio_context(), &held.timer,
@@ -202,7 +206,7 @@ static int coroutine_fn GRAPH_RDLOCK filter_co_pwritev(BlockDriverState *bs,
     write_end(s, &write);
     qemu_vfree(bounce);
     if (delay_ns > 0) {
-        hold_back(s, delay_ns);
+        hold_back(bs, offset, delay_ns);
     }
     return ret;
 }
@@ -227,7 +231,7 @@ static int coroutine_fn GRAPH_RDLOCK filter_co_pwrite_zeroes(
     }
     write_end(s, &write);
     if (delay_ns > 0) {
-        hold_back(s, delay_ns);
+        hold_back(bs, offset, delay_ns);
     }
     return ret;
 }
