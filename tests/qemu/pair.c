@@ -197,10 +197,27 @@ bool pair_verify(Machine *machine, unsigned disks, GError **errp)
            guest_verify(machine->guest, disks, errp);
 }
 
+/* QEMU says that a migration failed before it lets the guest go on. */
+static JsonNode *settled_status(Machine *machine, GError **errp)
+{
+    JsonNode *status = qmp_call(machine->qmp, errp, "query-status", NULL);
+
+    while (status &&
+           g_str_equal(json_text_at(status, "status"), "finish-migrate")) {
+        g_autoptr(JsonNode) event = qmp_wait_event(machine->qmp, "RESUME", NULL,
+                                                   NULL, ALIVE_SECONDS, errp);
+
+        g_clear_pointer(&status, json_node_unref);
+        if (event) {
+            status = qmp_call(machine->qmp, errp, "query-status", NULL);
+        }
+    }
+    return status;
+}
+
 bool pair_source_unharmed(Pair *pair, GError **errp)
 {
-    g_autoptr(JsonNode) status =
-        qmp_call(pair->source->qmp, errp, "query-status", NULL);
+    g_autoptr(JsonNode) status = settled_status(pair->source, errp);
 
     if (!status) {
         return false;

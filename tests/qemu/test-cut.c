@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A connection breaks before, within and after every kind of message, and
+ * messages arrive with a number that is not what was sent.
+ *
+ * Never do two run the guest.  Before COMMIT the source does; where COMMIT was
+ * sent and no answer came, the source stays paused and says so, and which of
+ * the two goes on is up to the user.
+ */
+#include <string.h>
+
+#include "loop.h"
+#include "relay.h"
+#include "rows.h"
+#include "shmig/wire/frame.h"
+
+typedef enum Owner {
+    OWNER_SOURCE,  /* it goes on; the destination never ran the guest */
+    OWNER_UNKNOWN, /* none runs: COMMIT never arrived, which nobody knows */
+    OWNER_DEST,    /* it runs; the source stays paused */
+} Owner;
+
+typedef struct Cut {
+    RelayFault fault;
+    Owner owner;
+} Cut;
+
+static bool source_is(Pair *pair, const char *wanted, GError **errp)
+{
+    g_autoptr(JsonNode) status =
+        qmp_call(pair->source->qmp, errp, "query-status", NULL);
+
+    if (!status) {
+        return false;
+    }
+    if (!g_str_equal(json_text_at(status, "status"), wanted)) {
+        return harness_fail(errp, "the source is \"%s\", not \"%s\"",
+                            json_text_at(status, "status"), wanted);
+    }
+    return true;
+}
+
+/* Where the row expects no words, the destination may have seen too little to
+ * begin with it: then it waits for somebody else, until told to quit. */
+static bool dest_never_ran(Pair *pair, GError **errp)
+{
+    g_autofree char *printed = NULL;
+
+    if (guest_beats(pair->dest->guest)->count) {
+        return harness_fail(errp, "the destination ran the guest");
+    }
+    if (!row_now()->expect) {
+        qmp_run(pair->dest->qmp, NULL, "quit", NULL);
+        return machine_wait_exit(pair->dest, PAIR_MOVE_SECONDS, errp) >= 0;
+    }
+    printed = pair_wait_dest_end(pair, errp);
+    return printed && row_said(printed, errp);
+}
+
+/* The guest moves after all; for a third of the rows that has to do. */
+static bool source_goes_on(Pair *pair, const Cut *cut, GError **errp)
+{
+    return pair_source_unharmed(pair, errp) &&
+           (cut->fault.deed == RELAY_CUT_WITHIN
+                ? pair_move_after_all(pair, errp)
+                : machine_quit(pair->source, errp));
+}
+
+static bool is_as_said(Pair *pair, const Cut *cut, GError **errp)
+{
+    switch (cut->owner) {
+    case OWNER_SOURCE:
+        return dest_never_ran(pair, errp) && source_goes_on(pair, cut, errp);
+    case OWNER_UNKNOWN:
+        /* The user looks at the destination, and goes on with the source. */
+        return dest_never_ran(pair, errp) && source_is(pair, "paused", errp) &&
+               qmp_run(pair->source->qmp, errp, "cont", NULL) &&
+               source_goes_on(pair, cut, errp);
+    case OWNER_DEST:
+        return source_is(pair, "paused", errp) &&
+               pair_verify(pair->dest, pair->disks, errp) &&
+               machine_quit(pair->source, errp) &&
+               machine_quit(pair->dest, errp);
+    }
+    g_assert_not_reached();
+}
+
+static bool through_relay(Pair *pair, const char *path, Relay *relay,
+                          GError **errp)
+{
+    const Cut *cut = row_now()->data;
+    g_autofree char *sentence = NULL;
+
+    if (!qmp_run(pair->source->qmp, errp, "migrate",
+                 "{'uri': 'shmig:unix:%s,channels=2'}", path)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    if (!sentence) {
+        return false;
+    }
+    g_test_message("%s", sentence);
+    if (!relay_has_struck(relay)) {
+        return harness_fail(errp, "the message never came by");
+    }
+    if (cut->owner != OWNER_SOURCE && !strstr(sentence, "may")) {
+        return harness_fail(errp, "it does not say who may own the guest: %s",
+                            sentence);
+    }
+    return is_as_said(pair, cut, errp);
+}
+
+static bool cut(Pair *pair, GError **errp)
+{
+    const Cut *cut = row_now()->data;
+    g_autofree char *path = g_strdup_printf("%s/relay", pair->dir);
+    g_autofree char *to = g_strdup_printf("%s/move", pair->dir);
+    Relay *relay = relay_new(path, to, &cut->fault, errp);
+    bool ok = relay && through_relay(pair, path, relay, errp);
+
+    relay_free(relay);
+    return ok;
+}
+
+/* clang-format off: these are tables */
+#define PAIR                                                   \
+    {                                                          \
+        .accel = "tcg", .vcpus = 2, .dest_runs = true,         \
+        .guest = "dirty=500 write=100 wsize=mixed", .disks = { \
+            { .format = "raw" },                               \
+            { .format = "qcow2" }                              \
+        }                                                      \
+    }
+
+#define ROW(path_, expect_, ...)                             \
+    {                                                        \
+        "/qemu/cut/" path_, PAIR, cut, expect_, &(const Cut) \
+        {                                                    \
+            __VA_ARGS__                                      \
+        }                                                    \
+    }
+
+#define ROW_CUT(path_, deed_, from_, frame_, nth_, expect_, owner_)     \
+    ROW(path_, expect_, { RELAY_##deed_, RELAY_##from_, frame_, nth_ }, \
+        OWNER_##owner_)
+
+/* Cut before, within and after the @nth such frame. */
+#define ROWS(name_, from_, frame_, nth_, expect_)                          \
+    ROW_CUT(name_ "/before", CUT_BEFORE, from_, frame_, nth_, expect_,     \
+            SOURCE),                                                       \
+        ROW_CUT(name_ "/within", CUT_WITHIN, from_, frame_, nth_, expect_, \
+                SOURCE),                                                   \
+        ROW_CUT(name_ "/after", CUT_AFTER, from_, frame_, nth_, expect_,   \
+                SOURCE)
+
+#define ROW_ADD(path_, from_, frame_, nth_, at_, bytes_, number_, expect_) \
+    ROW("change/" path_, expect_,                                          \
+        { RELAY_ADD, RELAY_##from_, frame_, nth_, at_, bytes_, number_ },  \
+        OWNER_SOURCE)
+
+/* Where the fields of a frame and of its first record are. */
+#define AT_RECORD SHMIG_FRAME_BYTES
+#define DATA SHMIG_FRAME_DATA
+
+/* NULL: the destination did not begin, and waits for somebody else. */
+static const Row rows[] = {
+    ROWS("hello", SOURCE, 0, 0, NULL),
+    ROWS("hello-reply", DEST, 0, 0, NULL),
+    ROWS("hello-of-channel-1", SOURCE, 0, 1, ""),
+    ROWS("offer", SOURCE, SHMIG_FRAME_OFFER, 0, NULL),
+    ROWS("answer", DEST, SHMIG_FRAME_ANSWER, 0, ""),
+    ROWS("stream", SOURCE, SHMIG_FRAME_STREAM, 0, ""),
+    ROWS("go", DEST, SHMIG_FRAME_GO, 0, ""),
+    ROWS("data", SOURCE, DATA, 0, ""),
+    ROWS("later-data", SOURCE, DATA, 20, ""),
+    ROWS("drain", SOURCE, SHMIG_FRAME_DRAIN, 0, ""),
+    ROWS("drained", DEST, SHMIG_FRAME_DRAINED, 0, ""),
+    ROWS("ready", DEST, SHMIG_FRAME_READY, 0, ""),
+    ROW_CUT("commit/before", CUT_BEFORE, SOURCE, SHMIG_FRAME_COMMIT, 0, "",
+            UNKNOWN),
+    ROW_CUT("commit/within", CUT_WITHIN, SOURCE, SHMIG_FRAME_COMMIT, 0, "",
+            UNKNOWN),
+    ROW_CUT("commit/after", CUT_AFTER, SOURCE, SHMIG_FRAME_COMMIT, 0, "", DEST),
+    ROW_CUT("running/before", CUT_BEFORE, DEST, SHMIG_FRAME_RUNNING, 0, "",
+            DEST),
+    ROW_CUT("running/within", CUT_WITHIN, DEST, SHMIG_FRAME_RUNNING, 0, "",
+            DEST),
+
+    ROW_ADD("hello-magic", SOURCE, 0, 0, 0, 1, 1, NULL),
+    ROW_ADD("hello-version", SOURCE, 0, 0, 8, 4, 0x10001, NULL),
+    ROW_ADD("hello-channels", SOURCE, 0, 0, 16, 2, 100, NULL),
+    ROW_ADD("reply-magic", DEST, 0, 0, 0, 1, 1, NULL),
+    ROW_ADD("reply-version", DEST, 0, 0, 8, 4, 0x10001, NULL),
+    ROW_ADD("reply-session", DEST, 0, 0, 24, 8, 1, NULL),
+    ROW_ADD("frame-magic", SOURCE, DATA, 3, 0, 1, 1, ""),
+    ROW_ADD("frame-type", SOURCE, DATA, 3, 4, 1, 99, ""),
+    ROW_ADD("frame-flags", SOURCE, DATA, 3, 6, 2, 4, ""),
+    ROW_ADD("frame-sequence", SOURCE, DATA, 3, 8, 4, 1, ""),
+    ROW_ADD("frame-records", SOURCE, DATA, 3, 12, 4, 1, ""),
+    ROW_ADD("record-region", SOURCE, DATA, 3, AT_RECORD, 4, 100, ""),
+    ROW_ADD("record-kind", SOURCE, DATA, 3, AT_RECORD + 4, 1, 2, ""),
+    ROW_ADD("record-past-the-end", SOURCE, DATA, 3, AT_RECORD + 8, 8,
+            1ull << 40, ""),
+    ROW_ADD("record-before-the-start", SOURCE, DATA, 3, AT_RECORD + 8, 8,
+            -(1ull << 40), ""),
+    ROW_ADD("record-on-the-wrong-channel", SOURCE, DATA, 3, AT_RECORD + 8, 8,
+            SHMIG_STRIPE_BYTES, ""),
+    ROW_ADD("record-length", SOURCE, DATA, 3, AT_RECORD + 16, 8, 1, ""),
+    ROW_ADD("answer-type", DEST, SHMIG_FRAME_ANSWER, 0, 4, 1, 1, ""),
+    ROW_ADD("drained-number", DEST, SHMIG_FRAME_DRAINED, 0, 24, 8, 1, ""),
+    ROW_ADD("ready-sequence", DEST, SHMIG_FRAME_READY, 0, 8, 4, 1, ""),
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    rows_add(rows, G_N_ELEMENTS(rows));
+    return g_test_run();
+}
