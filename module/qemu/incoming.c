@@ -13,6 +13,7 @@
 
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "qemu/sockets.h"
 #include "qemu/thread.h"
 #include "qemu/yank.h"
 #include "hw/boards.h"

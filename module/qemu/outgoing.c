@@ -330,8 +330,8 @@ static ShmigOutgoing *end_outgoing(void)
         replace_error(out->s, NULL);
     } else {
         shmig_source_abort(out->source, out->s->error
-                           ? error_get_pretty(out->s->error)
-                           : "the source ended the migration");
+                                            ? error_get_pretty(out->s->error)
+                                            : "the source ended the migration");
     }
     trace_shmig_outgoing_end(out->given_away);
     shmig_set_phase(out, SHMIG_PHASE_ENDED);

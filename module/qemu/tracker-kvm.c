@@ -151,7 +151,8 @@ static void claim_slots(KvmLog *log)
 
 static void kvm_log_free(void *opaque)
 {
-    WITH_QEMU_LOCK_GUARD(&kml_slots_lock) {
+    WITH_QEMU_LOCK_GUARD(&kml_slots_lock)
+    {
         /* Another migration may have begun while this one was ending. */
         if (claimer == opaque) {
             claimer = NULL;

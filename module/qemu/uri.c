@@ -57,12 +57,17 @@ static bool parse_disks(const char *text, ShmigMigrationArgs *args,
 static bool parse_address(const char *text, ShmigMigrationArgs *args,
                           Error **errp)
 {
+    ERRP_GUARD();
+
     if (!*text) {
         error_setg(errp, "shmig: an address is missing; give HOST:PORT, "
                          "unix:PATH or vsock:CID:PORT");
         return false;
     }
     args->address = socket_parse(text, errp);
+    if (!args->address) {
+        error_prepend(errp, "shmig: ");
+    }
     return args->address != NULL;
 }
 
