@@ -118,7 +118,9 @@ static void check(ShmigDest *dest, const ShmigHello *hello, GPtrArray *problems)
                 "the offer and the hello name different numbers of channels"));
         return;
     }
+    pthread_mutex_lock(&dest->ops_lock);
     dest->ops->check(dest->opaque, dest, dest->offer, problems);
+    pthread_mutex_unlock(&dest->ops_lock);
     for (uint32_t i = 0; !problems->len && i < dest->n_disks; i++) {
         ShmigOfferDisk *d = g_ptr_array_index(dest->offer->disks, i);
 

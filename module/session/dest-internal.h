@@ -73,6 +73,9 @@ struct ShmigDest {
 
     GThread *event_thread; /* tells ops */
 
+    /* Around each call of ops; taken before the other. */
+    pthread_mutex_t ops_lock;
+
     pthread_mutex_t lock;
     pthread_cond_t cond; /* of doors */
     /* Under the lock. */

@@ -81,7 +81,9 @@ static void *event_thread(void *opaque)
         memmove(dest->events, dest->events + 1,
                 dest->n_events * sizeof(dest->events[0]));
         pthread_mutex_unlock(&dest->lock);
+        pthread_mutex_lock(&dest->ops_lock);
         tell(dest, event);
+        pthread_mutex_unlock(&dest->ops_lock);
     } while (event != SHMIG_DEST_EVENT_QUIT);
     return NULL;
 }
@@ -278,6 +280,7 @@ ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque)
     dest->hello_us = HELLO_US;
     dest->join_us = JOIN_US;
     pthread_mutex_init(&dest->lock, NULL);
+    pthread_mutex_init(&dest->ops_lock, NULL);
     shmig_cond_init(&dest->cond);
     shmig_fault_init(&dest->fault);
     dest->doors = g_hash_table_new(NULL, NULL);
@@ -350,6 +353,7 @@ void shmig_dest_free(ShmigDest *dest)
     g_hash_table_unref(dest->doors);
     shmig_fault_destroy(&dest->fault);
     pthread_mutex_destroy(&dest->lock);
+    pthread_mutex_destroy(&dest->ops_lock);
     pthread_cond_destroy(&dest->cond);
     g_free(dest);
 }

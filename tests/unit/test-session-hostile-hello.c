@@ -7,6 +7,7 @@
 #include "shmig/session/dest-internal.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #define LONG_US (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC)
 
@@ -418,6 +419,69 @@ static void test_abort_between_hello_and_offer(void)
     raw_source_free(raw);
 }
 
+typedef struct SlowCheck {
+    RawPeer begun, end; /* of a pair of sockets */
+    int checking, failed;
+} SlowCheck;
+
+static void slow_check(void *opaque, ShmigDest *dest, const ShmigOffer *offer,
+                       GPtrArray *problems)
+{
+    SlowCheck *slow = opaque;
+    char byte;
+
+    __atomic_store_n(&slow->checking, 1, __ATOMIC_SEQ_CST);
+    g_assert_true(raw_write(&slow->begun, "!", 1));
+    g_assert_true(raw_read(&slow->begun, &byte, 1));
+    __atomic_store_n(&slow->checking, 0, __ATOMIC_SEQ_CST);
+    g_ptr_array_add(problems, g_strdup("no"));
+}
+
+static void failed_after_check(void *opaque, const GError *error)
+{
+    SlowCheck *slow = opaque;
+
+    g_assert_false(__atomic_load_n(&slow->checking, __ATOMIC_SEQ_CST));
+    __atomic_store_n(&slow->failed, 1, __ATOMIC_SEQ_CST);
+    g_assert_true(raw_write(&slow->begun, "!", 1));
+}
+
+/* The owner is never called twice at once: first it ends what it does. */
+static void test_abort_while_checking(void)
+{
+    static const ShmigDestOps slow_ops = {
+        .check = slow_check,
+        .failed = failed_after_check,
+    };
+    SlowCheck slow = { .checking = 0 };
+    ShmigDest *dest = shmig_dest_new(&slow_ops, &slow);
+    g_autoptr(ShmigOffer) offer = raw_source_offer(1);
+    ShmigHello hello = raw_hello(3, 0, 1);
+    int fds[2], door[2];
+    RawPeer peer;
+    char byte;
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, door), ==, 0);
+    slow.begun = raw_peer(fds[0]);
+    slow.end = raw_peer(fds[1]);
+    peer = raw_peer(door[0]);
+    shmig_dest_accept(dest, door[1]);
+    g_assert_true(raw_send_hello(&peer, &hello));
+    g_assert_true(raw_recv_hello(&peer, &hello));
+    g_assert_true(raw_send_offer(&peer, offer));
+    g_assert_true(raw_read(&slow.end, &byte, 1));
+    shmig_dest_abort(dest, "enough");
+    g_assert_false(__atomic_load_n(&slow.failed, __ATOMIC_SEQ_CST));
+    g_assert_true(raw_write(&slow.end, "!", 1));
+    g_assert_true(raw_read(&slow.end, &byte, 1));
+    g_assert_true(__atomic_load_n(&slow.failed, __ATOMIC_SEQ_CST));
+    shmig_dest_free(dest);
+    raw_peer_close(&peer);
+    raw_peer_close(&slow.begun);
+    raw_peer_close(&slow.end);
+}
+
 static void test_abort_while_joining(void)
 {
     RawSource *raw = raw_source_new(3, false);
@@ -504,6 +568,8 @@ int main(int argc, char **argv)
     g_test_add_func("/session/door/offer/malformed", test_malformed_offers);
     g_test_add_func("/session/door/offer/abort",
                     test_abort_between_hello_and_offer);
+    g_test_add_func("/session/door/offer/abort-in-check",
+                    test_abort_while_checking);
     g_test_add_func("/session/door/joining/abort", test_abort_while_joining);
     g_test_add_data_func("/session/door/joining/gone", NULL,
                          test_gone_while_joining);
