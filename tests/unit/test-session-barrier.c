@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#define FINAL SHMIG_FRAME_FINAL
+
 static int asked[2]; /* a pipe */
 
 /* Nothing was sent yet, so it is too early to ask whether it arrived. */
