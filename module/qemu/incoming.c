@@ -315,10 +315,14 @@ void shmig_incoming_shutdown(void)
 
 static bool listen_on(ShmigIncoming *in, SocketAddress *address, Error **errp)
 {
+    ERRP_GUARD();
+    g_autofree char *where = socket_uri(address);
+
     in->listener = qio_net_listener_new();
     qio_net_listener_set_name(in->listener, "migration-shmig-listener");
     if (qio_net_listener_open_sync(in->listener, address, SHMIG_MAX_CHANNELS,
                                    errp) < 0) {
+        error_prepend(errp, "shmig: cannot listen on %s: ", where);
         object_unref(OBJECT(in->listener));
         return false;
     }
