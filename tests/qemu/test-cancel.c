@@ -127,38 +127,28 @@ static bool dest_quits(Pair *pair, GError **errp)
            pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
-/* clang-format off: this is a table */
-#define RAW             \
-    {                   \
-        .format = "raw" \
-    }
-#define QCOW2             \
-    {                     \
-        .format = "qcow2" \
-    }
-#define EMPTY                                   \
-    {                                           \
-        .format = "raw", .content = IMAGE_EMPTY \
-    }
-#define KVM \
-    .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY, .disks = { RAW, QCOW2 }
-#define TCG \
-    .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY, .disks = { RAW, QCOW2 }
-#define DIRTY                                                   \
-    .accel = "kvm", .vcpus = 2, .guest = "dirty=max write=100", \
-    .disks = { EMPTY, QCOW2 }
+/* clang-format off */
+#define RAW { .format = "raw" }
+#define QCOW2 { .format = "qcow2" }
+#define EMPTY { .format = "raw", .content = IMAGE_EMPTY }
+#define BUSY .vcpus = 2, .guest = ROW_BUSY, .disks = { RAW, QCOW2 }
+#define EAGER .vcpus = 2, .guest = "dirty=max write=100", \
+              .disks = { EMPTY, QCOW2 }
+#define KVM .accel = "kvm"
+#define TCG .accel = "tcg"
+#define CANCEL "/qemu/cancel/"
 
 static const Row rows[] = {
-    { "/qemu/cancel/at-once", { KVM }, at_once },
-    { "/qemu/cancel/in-disks", { KVM, .slow = true }, in_disks },
-    { "/qemu/cancel/in-disks/tcg", { TCG, .slow = true }, in_disks },
-    { "/qemu/cancel/in-ram", { DIRTY }, in_ram },
-    { "/qemu/cancel/before-switchover", { KVM }, before_switchover },
-    { "/qemu/cancel/three-times", { KVM, .slow = true }, three_times },
-    { "/qemu/cancel/unanswered", { KVM }, unanswered },
-    { "/qemu/cancel/yank", { KVM, .slow = true }, by_yank },
-    { "/qemu/cancel/source-quits", { KVM, .slow = true }, source_quits },
-    { "/qemu/cancel/destination-quits", { KVM, .slow = true }, dest_quits },
+    { CANCEL "at-once", { KVM, BUSY }, at_once },
+    { CANCEL "in-disks", { KVM, BUSY, .slow = true }, in_disks },
+    { CANCEL "in-disks/tcg", { TCG, BUSY, .slow = true }, in_disks },
+    { CANCEL "in-ram", { KVM, EAGER }, in_ram },
+    { CANCEL "before-switchover", { KVM, BUSY }, before_switchover },
+    { CANCEL "three-times", { KVM, BUSY, .slow = true }, three_times },
+    { CANCEL "unanswered", { TCG, BUSY }, unanswered },
+    { CANCEL "yank", { TCG, BUSY, .slow = true }, by_yank },
+    { CANCEL "source-quits", { TCG, BUSY, .slow = true }, source_quits },
+    { CANCEL "destination-quits", { KVM, BUSY, .slow = true }, dest_quits },
 };
 /* clang-format on */
 

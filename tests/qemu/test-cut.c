@@ -122,69 +122,61 @@ static bool cut(Pair *pair, GError **errp)
     return ok;
 }
 
-/* clang-format off: these are tables */
-#define PAIR                                                   \
-    {                                                          \
-        .accel = "tcg", .vcpus = 2, .dest_runs = true,         \
-        .guest = "dirty=500 write=100 wsize=mixed", .disks = { \
-            { .format = "raw" },                               \
-            { .format = "qcow2" }                              \
-        }                                                      \
-    }
+/* clang-format off */
+#define PAIR { .accel = "tcg", .vcpus = 2, .dest_runs = true, \
+               .guest = "dirty=500 write=100 wsize=mixed", \
+               .disks = { { .format = "raw" }, { .format = "qcow2" } } }
 
-#define ROW(path_, expect_, ...)                             \
-    {                                                        \
-        "/qemu/cut/" path_, PAIR, cut, expect_, &(const Cut) \
-        {                                                    \
-            __VA_ARGS__                                      \
-        }                                                    \
-    }
+#define ROW(path_, expect_, ...) \
+    { "/qemu/cut/" path_, PAIR, cut, expect_, &(const Cut) { __VA_ARGS__ } }
 
-#define ROW_CUT(path_, deed_, from_, frame_, nth_, expect_, owner_)     \
-    ROW(path_, expect_, { RELAY_##deed_, RELAY_##from_, frame_, nth_ }, \
-        OWNER_##owner_)
+#define ROW_CUT(path_, deed_, from_, frame_, nth_, expect_, owner_) \
+    ROW(path_, expect_, \
+        { RELAY_##deed_, RELAY_##from_, frame_, nth_ }, OWNER_##owner_)
 
 /* Cut before, within and after the @nth such frame. */
-#define ROWS(name_, from_, frame_, nth_, expect_)                          \
-    ROW_CUT(name_ "/before", CUT_BEFORE, from_, frame_, nth_, expect_,     \
-            SOURCE),                                                       \
-        ROW_CUT(name_ "/within", CUT_WITHIN, from_, frame_, nth_, expect_, \
-                SOURCE),                                                   \
-        ROW_CUT(name_ "/after", CUT_AFTER, from_, frame_, nth_, expect_,   \
-                SOURCE)
+#define ROWS(name_, from_, frame_, nth_, expect_) \
+    ROW_CUT(name_ "/before", CUT_BEFORE, from_, frame_, nth_, expect_, SOURCE),\
+    ROW_CUT(name_ "/within", CUT_WITHIN, from_, frame_, nth_, expect_, SOURCE),\
+    ROW_CUT(name_ "/after", CUT_AFTER, from_, frame_, nth_, expect_, SOURCE)
 
 #define ROW_ADD(path_, from_, frame_, nth_, at_, bytes_, number_, expect_) \
-    ROW("change/" path_, expect_,                                          \
-        { RELAY_ADD, RELAY_##from_, frame_, nth_, at_, bytes_, number_ },  \
+    ROW("change/" path_, expect_, \
+        { RELAY_ADD, RELAY_##from_, frame_, nth_, at_, bytes_, number_ }, \
         OWNER_SOURCE)
 
-/* Where the fields of a frame and of its first record are. */
-#define AT_RECORD SHMIG_FRAME_BYTES
+#define OFFER SHMIG_FRAME_OFFER
+#define ANSWER SHMIG_FRAME_ANSWER
+#define GO SHMIG_FRAME_GO
 #define DATA SHMIG_FRAME_DATA
+#define DRAIN SHMIG_FRAME_DRAIN
+#define DRAINED SHMIG_FRAME_DRAINED
+#define STREAM SHMIG_FRAME_STREAM
+#define READY SHMIG_FRAME_READY
+#define COMMIT SHMIG_FRAME_COMMIT
+#define RUNNING SHMIG_FRAME_RUNNING
+/* Where the first record of DATA is. */
+#define RECORD SHMIG_FRAME_BYTES
 
-/* NULL: the destination did not begin, and waits for somebody else. */
+/* NULL: the destination may not have begun, and wait for somebody else. */
 static const Row rows[] = {
     ROWS("hello", SOURCE, 0, 0, NULL),
     ROWS("hello-reply", DEST, 0, 0, NULL),
     ROWS("hello-of-channel-1", SOURCE, 0, 1, ""),
-    ROWS("offer", SOURCE, SHMIG_FRAME_OFFER, 0, NULL),
-    ROWS("answer", DEST, SHMIG_FRAME_ANSWER, 0, ""),
-    ROWS("stream", SOURCE, SHMIG_FRAME_STREAM, 0, ""),
-    ROWS("go", DEST, SHMIG_FRAME_GO, 0, ""),
+    ROWS("offer", SOURCE, OFFER, 0, NULL),
+    ROWS("answer", DEST, ANSWER, 0, ""),
+    ROWS("stream", SOURCE, STREAM, 0, ""),
+    ROWS("go", DEST, GO, 0, ""),
     ROWS("data", SOURCE, DATA, 0, ""),
     ROWS("later-data", SOURCE, DATA, 20, ""),
-    ROWS("drain", SOURCE, SHMIG_FRAME_DRAIN, 0, ""),
-    ROWS("drained", DEST, SHMIG_FRAME_DRAINED, 0, ""),
-    ROWS("ready", DEST, SHMIG_FRAME_READY, 0, ""),
-    ROW_CUT("commit/before", CUT_BEFORE, SOURCE, SHMIG_FRAME_COMMIT, 0, "",
-            UNKNOWN),
-    ROW_CUT("commit/within", CUT_WITHIN, SOURCE, SHMIG_FRAME_COMMIT, 0, "",
-            UNKNOWN),
-    ROW_CUT("commit/after", CUT_AFTER, SOURCE, SHMIG_FRAME_COMMIT, 0, "", DEST),
-    ROW_CUT("running/before", CUT_BEFORE, DEST, SHMIG_FRAME_RUNNING, 0, "",
-            DEST),
-    ROW_CUT("running/within", CUT_WITHIN, DEST, SHMIG_FRAME_RUNNING, 0, "",
-            DEST),
+    ROWS("drain", SOURCE, DRAIN, 0, ""),
+    ROWS("drained", DEST, DRAINED, 0, ""),
+    ROWS("ready", DEST, READY, 0, ""),
+    ROW_CUT("commit/before", CUT_BEFORE, SOURCE, COMMIT, 0, "", UNKNOWN),
+    ROW_CUT("commit/within", CUT_WITHIN, SOURCE, COMMIT, 0, "", UNKNOWN),
+    ROW_CUT("commit/after", CUT_AFTER, SOURCE, COMMIT, 0, "", DEST),
+    ROW_CUT("running/before", CUT_BEFORE, DEST, RUNNING, 0, "", DEST),
+    ROW_CUT("running/within", CUT_WITHIN, DEST, RUNNING, 0, "", DEST),
 
     ROW_ADD("hello-magic", SOURCE, 0, 0, 0, 1, 1, NULL),
     ROW_ADD("hello-version", SOURCE, 0, 0, 8, 4, 0x10001, NULL),
@@ -197,18 +189,18 @@ static const Row rows[] = {
     ROW_ADD("frame-flags", SOURCE, DATA, 3, 6, 2, 4, ""),
     ROW_ADD("frame-sequence", SOURCE, DATA, 3, 8, 4, 1, ""),
     ROW_ADD("frame-records", SOURCE, DATA, 3, 12, 4, 1, ""),
-    ROW_ADD("record-region", SOURCE, DATA, 3, AT_RECORD, 4, 100, ""),
-    ROW_ADD("record-kind", SOURCE, DATA, 3, AT_RECORD + 4, 1, 2, ""),
-    ROW_ADD("record-past-the-end", SOURCE, DATA, 3, AT_RECORD + 8, 8,
-            1ull << 40, ""),
-    ROW_ADD("record-before-the-start", SOURCE, DATA, 3, AT_RECORD + 8, 8,
+    ROW_ADD("record-region", SOURCE, DATA, 3, RECORD, 4, 100, ""),
+    ROW_ADD("record-kind", SOURCE, DATA, 3, RECORD + 4, 1, 2, ""),
+    ROW_ADD("record-past-the-end", SOURCE, DATA, 3, RECORD + 8, 8, 1ull << 40,
+            ""),
+    ROW_ADD("record-before-the-start", SOURCE, DATA, 3, RECORD + 8, 8,
             -(1ull << 40), ""),
-    ROW_ADD("record-on-the-wrong-channel", SOURCE, DATA, 3, AT_RECORD + 8, 8,
+    ROW_ADD("record-on-the-wrong-channel", SOURCE, DATA, 3, RECORD + 8, 8,
             SHMIG_STRIPE_BYTES, ""),
-    ROW_ADD("record-length", SOURCE, DATA, 3, AT_RECORD + 16, 8, 1, ""),
-    ROW_ADD("answer-type", DEST, SHMIG_FRAME_ANSWER, 0, 4, 1, 1, ""),
-    ROW_ADD("drained-number", DEST, SHMIG_FRAME_DRAINED, 0, 24, 8, 1, ""),
-    ROW_ADD("ready-sequence", DEST, SHMIG_FRAME_READY, 0, 8, 4, 1, ""),
+    ROW_ADD("record-length", SOURCE, DATA, 3, RECORD + 16, 8, 1, ""),
+    ROW_ADD("answer-type", DEST, ANSWER, 0, 4, 1, 1, ""),
+    ROW_ADD("drained-number", DEST, DRAINED, 0, 24, 8, 1, ""),
+    ROW_ADD("ready-sequence", DEST, READY, 0, 8, 4, 1, ""),
 };
 /* clang-format on */
 

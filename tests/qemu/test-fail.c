@@ -15,6 +15,7 @@
 #include "loop.h"
 #include "relay.h"
 #include "rows.h"
+#include "shmig/wire/limits.h"
 
 /* --- storage --- */
 
@@ -133,12 +134,16 @@ static bool dest_stopped(Pair *pair, GError **errp)
 
 /* --- peers that are no shmig --- */
 
-/* Sends what the row says to whoever connects, and closes. */
+/* Takes the hello of whoever connects, says what the row says, and closes. */
 static gboolean answer(GSocketService *service, GSocketConnection *connection,
                        GObject *source_object, void *opaque)
 {
     const char *text = opaque;
+    char hello[SHMIG_HELLO_BYTES];
 
+    g_input_stream_read_all(
+        g_io_stream_get_input_stream(G_IO_STREAM(connection)), hello,
+        sizeof(hello), NULL, NULL, NULL);
     g_output_stream_write_all(
         g_io_stream_get_output_stream(G_IO_STREAM(connection)), text,
         strlen(text), NULL, NULL, NULL);
@@ -222,112 +227,78 @@ static bool cut_before_switchover(Pair *pair, GError **errp)
     return ok;
 }
 
-/* clang-format off: these are tables */
-#define RAW             \
-    {                   \
-        .format = "raw" \
-    }
-#define QCOW2             \
-    {                     \
-        .format = "qcow2" \
-    }
+/* clang-format off */
+#define RAW { .format = "raw" }
+#define QCOW2 { .format = "qcow2" }
 #define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
 #define FAIL "/qemu/fail/"
 /* In data that is copied; the guest does not write there. */
 #define IN_RAW "43100"
 #define IN_QCOW2 "10000"
-#define BAD_DRIVE(event_, errno_, sector_)                                   \
-    "file.driver=blkdebug,file.image.filename={image},"                      \
+#define BAD(event_, errno_, sector_) \
+    "file.driver=blkdebug,file.image.filename={image}," \
     "file.inject-error.0.event=" event_ ",file.inject-error.0.errno=" errno_ \
     ",file.inject-error.0.sector=" sector_
+#define BAD_DEST(format_, errno_, sector_) \
+    { .format = format_, .dest_drive = BAD("write_aio", errno_, sector_) }
+#define BAD_SOURCE(format_, errno_, sector_) \
+    { .format = format_, .source_drive = BAD("read_aio", errno_, sector_) }
 
 static const Row rows[] = {
     { FAIL "destination-full/raw",
-      { TCG,
-        .disks = { QCOW2,
-                   { .format = "raw",
-                     .dest_drive = BAD_DRIVE("write_aio", "28", IN_RAW) } } },
-      bad_dest_storage,
-      "\"disk1\"|No space left" },
+      { TCG, .disks = { QCOW2, BAD_DEST("raw", "28", IN_RAW) } },
+      bad_dest_storage, "\"disk1\"|No space left" },
     { FAIL "destination-full/qcow2",
-      { TCG,
-        .disks = { { .format = "qcow2",
-                     .dest_drive = BAD_DRIVE("write_aio", "28", IN_QCOW2) } } },
-      bad_dest_storage,
-      "\"disk0\"|No space left" },
+      { TCG, .disks = { BAD_DEST("qcow2", "28", IN_QCOW2) } },
+      bad_dest_storage, "\"disk0\"|No space left" },
     { FAIL "destination-broken",
-      { TCG,
-        .disks = { { .format = "raw",
-                     .dest_drive = BAD_DRIVE("write_aio", "5", IN_RAW) } } },
-      bad_dest_storage,
-      "\"disk0\"|Input/output error" },
+      { TCG, .disks = { BAD_DEST("raw", "5", IN_RAW) } },
+      bad_dest_storage, "\"disk0\"|Input/output error" },
     { FAIL "source-broken/raw",
-      { TCG,
-        .disks = { QCOW2,
-                   { .format = "raw",
-                     .source_drive = BAD_DRIVE("read_aio", "5", IN_RAW) } } },
-      bad_source_storage,
-      "\"disk1\"|Input/output error" },
+      { TCG, .disks = { QCOW2, BAD_SOURCE("raw", "5", IN_RAW) } },
+      bad_source_storage, "\"disk1\"|Input/output error" },
+    { FAIL "source-broken/qcow2",
+      { TCG, .disks = { BAD_SOURCE("qcow2", "5", IN_QCOW2) } },
+      bad_source_storage, "\"disk0\"|Input/output error" },
 
-    { FAIL "destination-killed",
-      { TCG, .disks = { RAW }, .slow = true },
-      dest_killed,
-      "" },
+    { FAIL "destination-killed", { TCG, .disks = { RAW }, .slow = true },
+      dest_killed },
     { FAIL "destination-killed/tcp",
       { TCG, .disks = { RAW, QCOW2 }, .address = PAIR_TCP4, .slow = true },
-      dest_killed,
-      "" },
+      dest_killed },
     { FAIL "destination-hangs",
       { TCG, .disks = { RAW }, .address = PAIR_TCP4, .slow = true },
-      dest_stopped,
-      "" },
+      dest_stopped },
     { FAIL "source-killed",
       { TCG, .disks = { RAW }, .slow = true, .dest_runs = true },
-      source_killed,
-      "" },
-    { FAIL "cut-before-switchover",
-      { TCG, .disks = { RAW, QCOW2 } },
-      cut_before_switchover,
-      "" },
+      source_killed },
+    { FAIL "cut-before-switchover", { TCG, .disks = { RAW, QCOW2 } },
+      cut_before_switchover },
 
-    { FAIL "strange-destination/noise",
-      { TCG, .disks = { RAW } },
-      strange_dest,
-      "shmig",
+    { FAIL "strange-destination/noise", { TCG, .disks = { RAW } },
+      strange_dest, "does not speak shmig",
       "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
       "Connection: close\r\n\r\n400 Bad Request, and some more of it." },
-    { FAIL "strange-destination/short",
-      { TCG, .disks = { RAW } },
-      strange_dest,
-      "",
-      "SSH-2.0-OpenSSH_9.2\r\n" },
-    { FAIL "strange-destination/nothing",
-      { TCG, .disks = { RAW } },
-      strange_dest,
-      "",
-      "" },
-    { FAIL "strange-source/noise",
-      { TCG, .disks = { RAW } },
-      strange_source,
-      NULL,
+    { FAIL "strange-destination/short", { TCG, .disks = { RAW } },
+      strange_dest, NULL, "SSH-2.0-OpenSSH_9.2\r\n" },
+    { FAIL "strange-destination/nothing", { TCG, .disks = { RAW } },
+      strange_dest, NULL, "" },
+    { FAIL "strange-source/noise", { TCG, .disks = { RAW } },
+      strange_source, NULL,
       "GET / HTTP/1.1\r\nHost: somewhere.example\r\nAccept: */*\r\n"
       "User-Agent: somebody who is lost\r\n\r\n" },
-    { FAIL "strange-source/short",
-      { TCG, .disks = { RAW } },
-      strange_source,
-      NULL,
-      "QEVM" },
+    { FAIL "strange-source/short", { TCG, .disks = { RAW } },
+      strange_source, NULL, "QEVM" },
 };
 
+/* Where one is mounted. */
 static const Row small_rows[] = {
     { FAIL "destination-full/file-system",
       { TCG, .disks = { { .format = "raw", .dest_dir = SMALL_DIR } } },
-      bad_dest_storage,
-      "\"disk0\"|No space left" },
+      bad_dest_storage, "\"disk0\"|No space left" },
     { FAIL "destination-full/file-system/qcow2",
       { TCG, .disks = { RAW, { .format = "qcow2", .dest_dir = SMALL_DIR } } },
-      bad_dest_storage,
-      "\"disk1\"|No space left" },
+      bad_dest_storage, "\"disk1\"|No space left" },
 };
 /* clang-format on */
 

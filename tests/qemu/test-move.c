@@ -2,41 +2,20 @@
 /* A guest moves with its disks, in the ways that differ in what runs. */
 #include "rows.h"
 
-/* clang-format off: these are tables */
-#define RAW             \
-    {                   \
-        .format = "raw" \
-    }
-#define RAW_FULL                               \
-    {                                          \
-        .format = "raw", .content = IMAGE_FULL \
-    }
-#define RAW_DIRECT                             \
-    {                                          \
-        .format = "raw", .drive = "cache=none" \
-    }
-#define QCOW2             \
-    {                     \
-        .format = "qcow2" \
-    }
-#define RAW_TO_QCOW2                            \
-    {                                           \
-        .format = "raw", .dest_format = "qcow2" \
-    }
-#define QCOW2_TO_RAW                            \
-    {                                           \
-        .format = "qcow2", .dest_format = "raw" \
-    }
+/* clang-format off */
+#define RAW { .format = "raw" }
+#define RAW_FULL { .format = "raw", .content = IMAGE_FULL }
+#define RAW_DIRECT { .format = "raw", .drive = "cache=none" }
+#define QCOW2 { .format = "qcow2" }
+#define RAW_TO_QCOW2 { .format = "raw", .dest_format = "qcow2" }
+#define QCOW2_TO_RAW { .format = "qcow2", .dest_format = "raw" }
 
 #define ROW(accel_, vcpus_, channels_, address_, guest_, ...) \
-    {                                                         \
-        .options = { .accel = accel_,                         \
-                     .vcpus = vcpus_,                         \
-                     .channels = channels_,                   \
-                     .address = PAIR_##address_,              \
-                     .guest = guest_,                         \
-                     .disks = { __VA_ARGS__ } },              \
-        .fn = pair_move,                                      \
+    { \
+        .options = { .accel = accel_, .vcpus = vcpus_, \
+                     .channels = channels_, .address = PAIR_##address_, \
+                     .guest = guest_, .disks = { __VA_ARGS__ } }, \
+        .fn = pair_move, \
     }
 
 /*
@@ -44,20 +23,20 @@
  * all combinations would take an hour.
  */
 static const Row rows[] = {
-    ROW("kvm", 1, 1, UNIX, ROW_IDLE, RAW),
-    ROW("kvm", 2, 4, TCP4, ROW_BUSY, RAW, QCOW2),
-    ROW("kvm", 2, 1, TCP6, ROW_BUSY, RAW_FULL),
-    ROW("kvm", 1, 4, UNIX, ROW_BUSY, QCOW2),
-    ROW("kvm", 1, 4, TCP6, ROW_IDLE, RAW, QCOW2, RAW_FULL, QCOW2),
-    ROW("kvm", 2, 2, UNIX, ROW_BUSY, RAW_DIRECT),
+    ROW("kvm", 1,  1, UNIX, ROW_IDLE, RAW),
+    ROW("kvm", 2,  4, TCP4, ROW_BUSY, RAW, QCOW2),
+    ROW("kvm", 2,  1, TCP6, ROW_BUSY, RAW_FULL),
+    ROW("kvm", 1,  4, UNIX, ROW_BUSY, QCOW2),
+    ROW("kvm", 1,  4, TCP6, ROW_IDLE, RAW, QCOW2, RAW_FULL, QCOW2),
+    ROW("kvm", 2,  2, UNIX, ROW_BUSY, RAW_DIRECT),
     ROW("kvm", 1, 16, UNIX, ROW_BUSY, RAW),
-    ROW("kvm", 2, 1, TCP4, ROW_BUSY),
-    ROW("kvm", 1, 2, UNIX, ROW_BUSY, RAW_TO_QCOW2, QCOW2_TO_RAW),
-    ROW("tcg", 1, 1, TCP4, ROW_BUSY, RAW, QCOW2),
-    ROW("tcg", 2, 4, UNIX, ROW_BUSY, RAW),
-    ROW("tcg", 2, 1, TCP6, ROW_IDLE, QCOW2),
-    ROW("tcg", 1, 4, UNIX, ROW_IDLE),
-    ROW("tcg", 2, 2, TCP4, ROW_BUSY, RAW_DIRECT, QCOW2_TO_RAW),
+    ROW("kvm", 2,  1, TCP4, ROW_BUSY),
+    ROW("kvm", 1,  2, UNIX, ROW_BUSY, RAW_TO_QCOW2, QCOW2_TO_RAW),
+    ROW("tcg", 1,  1, TCP4, ROW_BUSY, RAW, QCOW2),
+    ROW("tcg", 2,  4, UNIX, ROW_BUSY, RAW),
+    ROW("tcg", 2,  1, TCP6, ROW_IDLE, QCOW2),
+    ROW("tcg", 1,  4, UNIX, ROW_IDLE),
+    ROW("tcg", 2,  2, TCP4, ROW_BUSY, RAW_DIRECT, QCOW2_TO_RAW),
 };
 /* clang-format on */
 

@@ -177,161 +177,114 @@ static bool auto_converge(Pair *pair, GError **errp)
            pair_hurry(pair, errp) && arrive(pair, errp);
 }
 
-/* clang-format off: these are tables */
-#define RAW             \
-    {                   \
-        .format = "raw" \
-    }
-#define QCOW2             \
-    {                     \
-        .format = "qcow2" \
-    }
+/* clang-format off */
+#define RAW { .format = "raw" }
+#define QCOW2 { .format = "qcow2" }
+#define SHARED { .format = "raw", .same_file = true, .drive = "cache=none" }
+#define DEVICE(model_, options_) \
+    { .format = "raw", .model = model_, .device = options_ }
+#define DRIVE(format_, drive_) { .format = format_, .drive = drive_ }
 #define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
 #define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
-#define SHARED                                                    \
-    {                                                             \
-        .format = "raw", .same_file = true, .drive = "cache=none" \
-    }
-#define DEVICE(model_, options_)                             \
-    {                                                        \
-        .format = "raw", .model = model_, .device = options_ \
-    }
+#define EAGER .accel = "kvm", .vcpus = 2, .guest = "dirty=max"
+#define OPTIONS "/qemu/options/"
+#define RAM_FILE \
+    "-machine memory-backend=ram0 " \
+    "-object memory-backend-file,id=ram0,size=64M,mem-path=/dev/shm,share=on"
+#define RAM_HUGE \
+    "-machine memory-backend=ram0 " \
+    "-object memory-backend-memfd,id=ram0,size=64M,hugetlb=on"
+#define ROMS "-device VGA -device e1000 -device virtio-net-pci"
 
 static const Row rows[] = {
-    { "/qemu/options/incoming-defer",
-      { KVM, .disks = { RAW }, .defer = true },
-      pair_move },
-    { "/qemu/options/structured-channels",
-      { KVM, .disks = { RAW }, .no_listen = true },
-      structured },
-    { "/qemu/options/hmp",
-      { KVM, .disks = { QCOW2 }, .no_listen = true },
-      hmp },
+    { OPTIONS "incoming-defer",
+      { KVM, .disks = { RAW }, .defer = true }, pair_move },
+    { OPTIONS "structured-channels",
+      { KVM, .disks = { RAW }, .no_listen = true }, structured },
+    { OPTIONS "hmp",
+      { KVM, .disks = { QCOW2 }, .no_listen = true }, hmp },
 
-    { "/qemu/options/destination-runs-at-once",
-      { KVM, .disks = { RAW, QCOW2 }, .dest_runs = true },
-      pair_move },
-    { "/qemu/options/pause-before-switchover",
-      { KVM, .disks = { RAW, QCOW2 } },
-      pause_before_switchover },
-    { "/qemu/options/late-block-activate",
-      { KVM, .disks = { RAW, QCOW2 } },
-      late_block_activate },
-    { "/qemu/options/events", { KVM, .disks = { RAW } }, events },
+    { OPTIONS "destination-runs-at-once",
+      { KVM, .disks = { RAW, QCOW2 }, .dest_runs = true }, pair_move },
+    { OPTIONS "pause-before-switchover",
+      { KVM, .disks = { RAW, QCOW2 } }, pause_before_switchover },
+    { OPTIONS "late-block-activate",
+      { KVM, .disks = { RAW, QCOW2 } }, late_block_activate },
+    { OPTIONS "events", { KVM, .disks = { RAW } }, events },
 
-    { "/qemu/options/max-bandwidth",
-      { KVM, .disks = { RAW }, .slow = true },
+    { OPTIONS "max-bandwidth",
+      { KVM, .disks = { { .format = "raw", .content = IMAGE_FULL } } },
       bandwidth },
-    { "/qemu/options/downtime-limit",
-      { .accel = "kvm", .vcpus = 2, .guest = "dirty=max", .disks = { RAW } },
-      downtime_limit },
-    { "/qemu/options/auto-converge",
-      { .accel = "kvm", .vcpus = 2, .guest = "dirty=max", .disks = { RAW } },
-      auto_converge },
+    { OPTIONS "downtime-limit", { EAGER, .disks = { RAW } }, downtime_limit },
+    { OPTIONS "auto-converge", { EAGER, .disks = { RAW } }, auto_converge },
 
-    { "/qemu/options/disks-selected",
+    { OPTIONS "disks-selected",
       { KVM, .disks = { RAW, SHARED, QCOW2 }, .select = "disk0;disk2" },
       pair_move },
-    { "/qemu/options/disks-none",
-      { KVM, .disks = { SHARED }, .select = "none" },
-      pair_move },
+    { OPTIONS "disks-none",
+      { KVM, .disks = { SHARED }, .select = "none" }, pair_move },
 
-    { "/qemu/options/iothread",
+    { OPTIONS "iothread",
       { KVM, .arguments = "-object iothread,id=io0 -object iothread,id=io1",
         .disks = { { .format = "raw", .device = "iothread=io0" },
                    { .format = "qcow2", .device = "iothread=io1" } } },
       pair_move },
-    { "/qemu/options/many-disks",
-      { KVM, .machine = "q35", .arguments = "-device virtio-scsi-pci,id=scsi",
-        .disks = { RAW, QCOW2, DEVICE("scsi-hd", "bus=scsi.0"),
-                   DEVICE("ide-hd", "bus=ide.0"),
+    { OPTIONS "many-disks",
+      { KVM, .machine = "q35",
+        .arguments = "-device virtio-scsi-pci,id=scsi",
+        .disks = { RAW, QCOW2,
+                   DEVICE("scsi-hd", "bus=scsi.0"),
                    DEVICE("scsi-hd", "bus=scsi.0,lun=5"),
-                   DEVICE("ide-hd", "bus=ide.1"),
                    DEVICE("scsi-hd", "bus=scsi.0,lun=6"),
-                   DEVICE("ide-hd", "bus=ide.2") } },
-      pair_move },
-    { "/qemu/options/odd-size",
-      { KVM, .disks = { RAW, QCOW2 }, .disk_odd_bytes = 1536 },
-      pair_move },
-    { "/qemu/options/read-only-disk",
+                   DEVICE("ide-hd", "bus=ide.0"),
+                   DEVICE("ide-hd", "bus=ide.1"),
+                   DEVICE("ide-hd", "bus=ide.2") } }, pair_move },
+    { OPTIONS "odd-size",
+      { KVM, .disks = { RAW, QCOW2 }, .disk_odd_bytes = 1536 }, pair_move },
+    { OPTIONS "read-only-disk",
       { KVM, .arguments = "-device virtio-scsi-pci,id=scsi",
-        .disks = { RAW,
-                   { .format = "raw",
-                     .model = "scsi-hd",
-                     .device = "bus=scsi.0",
-                     .same_file = true,
-                     .drive = "readonly=on" } } },
-      pair_move },
-    { "/qemu/options/cache-and-aio",
-      { KVM, .disks = { { .format = "raw", .drive = "cache=none,aio=io_uring" },
-                        { .format = "qcow2", .drive = "cache=none,aio=native" },
-                        { .format = "raw", .drive = "cache=unsafe" },
-                        { .format = "raw", .drive = "cache=directsync" } } },
-      pair_move },
-    { "/qemu/options/protocol-above-the-file",
-      { KVM, .disks = { { .format = "raw",
-                          .drive = "file.driver=blkdebug,"
-                                   "file.image.filename={image}" } } },
+        .disks = { RAW, { .format = "raw", .same_file = true,
+                          .model = "scsi-hd", .device = "bus=scsi.0",
+                          .drive = "readonly=on" } } }, pair_move },
+    { OPTIONS "cache-and-aio",
+      { KVM, .disks = { DRIVE("raw", "cache=none,aio=io_uring"),
+                        DRIVE("qcow2", "cache=none,aio=native"),
+                        DRIVE("raw", "cache=unsafe"),
+                        DRIVE("raw", "cache=directsync") } }, pair_move },
+    { OPTIONS "protocol-above-the-file",
+      { KVM, .disks = { DRIVE("raw", "file.driver=blkdebug,"
+                                     "file.image.filename={image}") } },
       pair_move },
 
-    { "/qemu/options/file-backed-memory",
-      { KVM,
-        .arguments = "-object memory-backend-file,id=ram0,size=64M,"
-                     "mem-path=/dev/shm,share=on "
-                     "-machine memory-backend=ram0",
-        .disks = { RAW } },
-      pair_move },
-    { "/qemu/options/file-backed-memory/tcg",
-      { TCG,
-        .arguments = "-object memory-backend-file,id=ram0,size=64M,"
-                     "mem-path=/dev/shm,share=on "
-                     "-machine memory-backend=ram0",
-        .disks = { RAW } },
-      pair_move },
-    { "/qemu/options/memory-above-4-gib",
-      { KVM, .memory_mib = 5120, .disks = { RAW } },
-      pair_move },
-    { "/qemu/options/virtio-mem",
+    { OPTIONS "file-backed-memory",
+      { KVM, .arguments = RAM_FILE, .disks = { RAW } }, pair_move },
+    { OPTIONS "file-backed-memory/tcg",
+      { TCG, .arguments = RAM_FILE, .disks = { RAW } }, pair_move },
+    { OPTIONS "memory-above-4-gib",
+      { KVM, .memory_mib = 5120, .disks = { RAW } }, pair_move },
+    { OPTIONS "virtio-mem",
       { KVM, .memory_more = "maxmem=1G",
         .arguments = "-object memory-backend-ram,id=vm0,size=256M "
                      "-device virtio-mem-pci,id=vm,memdev=vm0",
-        .disks = { RAW } },
-      pair_move },
-    { "/qemu/options/balloon",
-      { KVM,
-        .arguments = "-device virtio-balloon-pci,free-page-hint=on,"
-                     "iothread=io0 -object iothread,id=io0",
-        .disks = { RAW } },
-      pair_move },
-    { "/qemu/options/vga-and-roms",
-      { KVM, .arguments = "-device VGA -device e1000 -device virtio-net-pci",
-        .disks = { RAW } },
-      pair_move },
-    { "/qemu/options/vga-and-roms/tcg",
-      { TCG, .arguments = "-device VGA -device e1000 -device virtio-net-pci",
-        .disks = { RAW } },
-      pair_move },
-    { "/qemu/options/kvm-dirty-ring",
-      { .accel = "kvm,dirty-ring-size=4096",
-        .vcpus = 2,
-        .guest = ROW_BUSY,
-        .disks = { RAW } },
-      pair_move },
+        .disks = { RAW } }, pair_move },
+    { OPTIONS "balloon",
+      { KVM, .arguments = "-object iothread,id=io0 -device "
+                          "virtio-balloon-pci,free-page-hint=on,iothread=io0",
+        .disks = { RAW } }, pair_move },
+    { OPTIONS "vga-and-roms",
+      { KVM, .arguments = ROMS, .disks = { RAW } }, pair_move },
+    { OPTIONS "vga-and-roms/tcg",
+      { TCG, .arguments = ROMS, .disks = { RAW } }, pair_move },
+    { OPTIONS "kvm-dirty-ring",
+      { .accel = "kvm,dirty-ring-size=4096", .vcpus = 2, .guest = ROW_BUSY,
+        .disks = { RAW } }, pair_move },
 };
 
-#define HUGE_ROW(path_, accel_)                                             \
-    {                                                                       \
-        path_,                                                              \
-            { accel_,                                                       \
-              .arguments = "-object memory-backend-memfd,id=ram0,size=64M," \
-                           "hugetlb=on -machine memory-backend=ram0",       \
-              .disks = { RAW } },                                           \
-            pair_move                                                       \
-    }
-
 static const Row huge_rows[] = {
-    HUGE_ROW("/qemu/options/hugepages/kvm", KVM),
-    HUGE_ROW("/qemu/options/hugepages/tcg", TCG),
+    { OPTIONS "hugepages",
+      { KVM, .arguments = RAM_HUGE, .disks = { RAW } }, pair_move },
+    { OPTIONS "hugepages/tcg",
+      { TCG, .arguments = RAM_HUGE, .disks = { RAW } }, pair_move },
 };
 /* clang-format on */
 
