@@ -126,6 +126,10 @@ static bool join(ShmigSource *src, int fd, int timeout_ms, GError **errp)
         if (first) {
             g_clear_error(errp);
             g_propagate_error(errp, g_steal_pointer(&first));
+        } else if (channel == 0 &&
+                   g_error_matches(errp ? *errp : NULL, SHMIG_ERROR,
+                                   SHMIG_ERROR_LOST)) {
+            g_prefix_error(errp, "no shmig destination answered: ");
         }
         close(fd);
         return false;
