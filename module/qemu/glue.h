@@ -99,6 +99,8 @@ void shmig_connect_abandon(ShmigConnect *connect);
 /* outgoing.c */
 /* The session failed or must fail: keeps the reason, for the peer too. */
 void shmig_outgoing_fail(ShmigOutgoing *out, const char *reason);
+/* Migration thread: waits for a cancel that is under way. */
+void shmig_let_cancel_through(void);
 
 /* Everything of the outgoing migration goes; main thread. */
 void shmig_outgoing_end(void);

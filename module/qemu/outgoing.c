@@ -67,6 +67,18 @@ void shmig_outgoing_fail(ShmigOutgoing *out, const char *reason)
     shmig_disks_disarm(out->disks);
 }
 
+/*
+ * A cancel shuts the stream down, which the session may notice and fail of,
+ * before it sets the state that tells it from a failure.
+ */
+void shmig_let_cancel_through(void)
+{
+    if (!bql_locked()) {
+        bql_lock();
+        bql_unlock();
+    }
+}
+
 static void yank_outgoing(void *opaque)
 {
     ShmigOutgoing *out = opaque;
@@ -264,6 +276,7 @@ bool shmig_commit(MigrationState *s)
         out->given_away = true;
         return true;
     case SHMIG_COMMIT_NOT_SENT:
+        shmig_let_cancel_through();
         if (s->state != MIGRATION_STATUS_CANCELLING) {
             replace_error(s, gerr);
         } else {

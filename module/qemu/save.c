@@ -55,6 +55,7 @@ static bool is_active(void *opaque)
 /* Keeps the first error, in QEMU and for the peer; always -EIO. */
 static int fail(ShmigOutgoing *out, Error *error)
 {
+    shmig_let_cancel_through();
     shmig_outgoing_fail(out, error_get_pretty(error));
     migrate_set_error(out->s, error);
     error_free(error);
