@@ -85,7 +85,8 @@ static bool disk_is_right(JsonNode *info, const char *id, const char *path,
 static bool is_copying_disks(JsonNode *info)
 {
     return g_str_equal(json_text_at(info, "shmig.phase"), "disks") &&
-           json_int_at(info, "disk.transferred") > PAIR_SLOW_BYTES / 2;
+           json_int_at(info, "disk.transferred") > PAIR_SLOW_BYTES / 2 &&
+           json_int_at(info, "shmig.rate") > 0;
 }
 
 static bool while_active(Pair *pair, GError **errp)
@@ -108,7 +109,6 @@ static bool while_active(Pair *pair, GError **errp)
            total_is_right(info, errp) &&
            at_least(info, "disk.remaining", 1, errp) &&
            at_least(info, "shmig.ram.remaining", 64 * MIB, errp) &&
-           at_least(info, "shmig.rate", 1, errp) &&
            disk_is_right(info, "disk0", "file", errp) &&
            disk_is_right(info, "disk1", "block-layer", errp);
 }
