@@ -12,7 +12,8 @@
  * Who may still run the guest is decided in one place: may_commit(), with
  * the BQL held.  Before it a cancel wins, and COMMIT is not sent; after it a
  * cancel is refused.  If COMMIT was sent and no answer came, the guest stays
- * paused here, since it may run there.
+ * paused here and its disks inactive, since it may run there; the user's
+ * "cont" takes both back.
  */
 #include "qemu/osdep.h"
 
@@ -148,8 +149,7 @@ static bool open_stream(ShmigOutgoing *out, Error **errp)
 
     if (fd < 0) {
         error_setg_errno(errp, errno,
-                         "no socket pair for the migration "
-                         "stream");
+                         "no socket pair for the migration stream");
         return false;
     }
     sioc = qio_channel_socket_new_fd(fd, errp);
@@ -161,10 +161,9 @@ static bool open_stream(ShmigOutgoing *out, Error **errp)
     migration_ioc_register_yank(QIO_CHANNEL(sioc));
     f = qemu_file_new_output(QIO_CHANNEL(sioc));
     object_unref(OBJECT(sioc));
-    WITH_QEMU_LOCK_GUARD(&out->s->qemu_file_lock)
-    {
-        out->s->to_dst_file = f;
-    }
+    qemu_mutex_lock(&out->s->qemu_file_lock);
+    out->s->to_dst_file = f;
+    qemu_mutex_unlock(&out->s->qemu_file_lock);
     return true;
 }
 
@@ -276,7 +275,9 @@ bool shmig_commit(MigrationState *s)
         out->given_away = true;
         return true;
     case SHMIG_COMMIT_NOT_SENT:
-        shmig_let_cancel_through();
+        bql_lock(); /* and a cancel that is under way comes first */
+        out->committed = false;
+        bql_unlock();
         if (s->state != MIGRATION_STATUS_CANCELLING) {
             replace_error(s, gerr);
         } else {
@@ -290,6 +291,11 @@ bool shmig_commit(MigrationState *s)
         return false;
     }
     g_assert_not_reached();
+}
+
+bool shmig_guest_may_be_gone(void)
+{
+    return shmig_outgoing && shmig_outgoing->committed;
 }
 
 bool shmig_may_cancel(void)

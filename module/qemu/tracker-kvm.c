@@ -151,13 +151,12 @@ static void claim_slots(KvmLog *log)
 
 static void kvm_log_free(void *opaque)
 {
-    WITH_QEMU_LOCK_GUARD(&kml_slots_lock)
-    {
-        /* Another migration may have begun while this one was ending. */
-        if (claimer == opaque) {
-            claimer = NULL;
-        }
+    qemu_mutex_lock(&kml_slots_lock);
+    /* Another migration may have begun while this one was ending. */
+    if (claimer == opaque) {
+        claimer = NULL;
     }
+    qemu_mutex_unlock(&kml_slots_lock);
     g_free(opaque);
 }
 

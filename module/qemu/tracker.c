@@ -128,23 +128,25 @@ static void forget_discarded(const ShmigRamBlockRef *block, uint64_t *found)
         forget_section, found);
 }
 
+static void take_all(DirtyLog *log)
+{
+    RCU_READ_LOCK_GUARD();
+    for (unsigned i = 0; i < log->ram->n; i++) {
+        const ShmigRamBlockRef *block = &log->ram->blocks[i];
+
+        if (take_bits(block, log->found[i], n_words(log->regions[i])) &&
+            shmig_ram_block_discards(block)) {
+            forget_discarded(block, log->found[i]);
+        }
+    }
+}
+
 static int log_sync(void *opaque, bool last)
 {
-    DirtyLog *log = opaque;
     bool ours = lock_bql();
 
     memory_global_dirty_log_sync(last);
-    WITH_RCU_READ_LOCK_GUARD()
-    {
-        for (unsigned i = 0; i < log->ram->n; i++) {
-            const ShmigRamBlockRef *block = &log->ram->blocks[i];
-
-            if (take_bits(block, log->found[i], n_words(log->regions[i])) &&
-                shmig_ram_block_discards(block)) {
-                forget_discarded(block, log->found[i]);
-            }
-        }
-    }
+    take_all(opaque);
     memory_global_after_dirty_log_sync();
     unlock_bql(ours);
     return 0;
