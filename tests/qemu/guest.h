@@ -42,6 +42,9 @@ typedef struct GuestBeats {
     unsigned count;
     unsigned first, last;
     int64_t first_us, last_us;
+    /* The longest gap that the guest saw before one of the first few: what a
+     * switch-over was like for it, as far as its clock went on. */
+    unsigned first_gap_us;
 } GuestBeats;
 
 const GuestBeats *guest_beats(const Guest *guest);
