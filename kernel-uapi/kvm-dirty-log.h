@@ -7,8 +7,9 @@
  * It may be included before, after or without <linux/kvm.h> (5.8 or later);
  * module/dirty/kvm-uapi-check.c compares the two when the library is built.
  *
- * Capabilities are asked for on the VM (KVM_CHECK_EXTENSION) and switched on
- * with KVM_ENABLE_CAP before the first vCPU or slot that they concern.
+ * Capabilities are asked for on the VM (CHECK_EXTENSION) and switched on
+ * with ENABLE_CAP before the first vCPU or slot that they concern.
+ * module/dirty/kvm-probe.h asks the running kernel for each of them.
  *
  * interface                      first    without it
  * -----------------------------  -------  ----------------------------------
@@ -18,7 +19,8 @@
  *                                         clear before the bytes are read
  *   INITIALLY_SET                5.7      switching the log on
  *                                         write-protects the whole slot
- * CAP_RING                       5.11     bitmap
+ * CAP_RING, RESET_RINGS,         5.11     bitmap
+ *   EXIT_RING_FULL, dirty_gfn
  *   (weakly ordered hosts have            (they have CAP_RING_ACQ_REL only)
  *   no ring before 6.1)
  * CAP_RING_ACQ_REL               6.1      CAP_RING; the states are read and
@@ -27,6 +29,10 @@
  * CAP_RING_WITH_BITMAP           6.2      writes outside a vCPU cannot be
  *                                         logged while rings are used (some
  *                                         arm64 devices); x86 needs it not
+ *
+ * A VM uses rings or the bitmap, never both: with rings, GET and CLEAR fail
+ * with ENXIO (unless WITH_BITMAP), and INITIALLY_SET must not be on, for it
+ * leaves pages writable that no ring entry was made for.
  *
  * In all of them a slot is named by its number in bits 0 to 15 and its
  * address space in bits 16 to 31.
@@ -38,6 +44,19 @@
 #include <linux/types.h>
 
 #define SHMIG_KVM_IO 0xae
+
+/* Of /dev/kvm and of the VM; the argument is the capability's number. */
+#define SHMIG_KVM_CHECK_EXTENSION _IO(SHMIG_KVM_IO, 0x03)
+
+struct shmig_kvm_enable_cap {
+    __u32 cap;
+    __u32 flags; /* 0 */
+    __u64 args[4];
+    __u8 reserved[64];
+};
+
+#define SHMIG_KVM_ENABLE_CAP \
+    _IOW(SHMIG_KVM_IO, 0xa3, struct shmig_kvm_enable_cap)
 
 /* Flags of a memory region, for KVM_SET_USER_MEMORY_REGION. */
 #define SHMIG_KVM_MEM_LOG_DIRTY_PAGES (1u << 0)
@@ -80,15 +99,16 @@ struct shmig_kvm_clear_dirty_log {
 #define SHMIG_KVM_CLEAR_DIRTY_LOG \
     _IOWR(SHMIG_KVM_IO, 0xc0, struct shmig_kvm_clear_dirty_log)
 
-/* KVM_CHECK_EXTENSION returns the flags that KVM_ENABLE_CAP takes. */
+/* CHECK_EXTENSION returns the flags that ENABLE_CAP takes. */
 #define SHMIG_KVM_CAP_MANUAL_PROTECT2 168
 #define SHMIG_KVM_MANUAL_PROTECT_ENABLE (1u << 0)
 #define SHMIG_KVM_MANUAL_INITIALLY_SET (1u << 1)
 
 /*
  * One ring of struct shmig_kvm_dirty_gfn a vCPU, mapped from the vCPU's fd at
- * the page offset below.  KVM_CHECK_EXTENSION returns the largest ring in
- * bytes, KVM_ENABLE_CAP takes the size: a power of two, at least a page.
+ * the page offset below.  CHECK_EXTENSION returns the largest ring in bytes,
+ * ENABLE_CAP takes the size: a power of two, at least a page.  The kernel
+ * keeps some hundred entries in reserve and calls the ring full before.
  */
 #define SHMIG_KVM_CAP_RING 192
 #define SHMIG_KVM_CAP_RING_ACQ_REL 223

@@ -20,6 +20,13 @@
                    #ours "." #our_field " has another offset")
 
 SAME_VALUE(SHMIG_KVM_IO, KVMIO);
+SAME_VALUE(SHMIG_KVM_CHECK_EXTENSION, KVM_CHECK_EXTENSION);
+SAME_VALUE(SHMIG_KVM_ENABLE_CAP, KVM_ENABLE_CAP);
+SAME_SIZE(shmig_kvm_enable_cap, kvm_enable_cap);
+SAME_OFFSET(shmig_kvm_enable_cap, cap, kvm_enable_cap, cap);
+SAME_OFFSET(shmig_kvm_enable_cap, flags, kvm_enable_cap, flags);
+SAME_OFFSET(shmig_kvm_enable_cap, args, kvm_enable_cap, args);
+
 SAME_VALUE(SHMIG_KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
 SAME_VALUE(SHMIG_KVM_MEM_READONLY, KVM_MEM_READONLY);
 
