@@ -9,6 +9,7 @@
  * to the end of the data, once per call.
  */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "shmig/disk/file-extent.h"
@@ -18,7 +19,8 @@
 void shmig_file_extents_init(ShmigFileExtents *extents, int fd)
 {
     extents->fd = fd;
-    extents->data_start = extents->data_end = 0;
+    memset(extents->data, 0, sizeof(extents->data));
+    extents->oldest = 0;
     pthread_mutex_init(&extents->lock, NULL);
 }
 
@@ -46,11 +48,31 @@ static uint64_t remembered_end(ShmigFileExtents *extents, uint64_t from)
     uint64_t found = 0;
 
     pthread_mutex_lock(&extents->lock);
-    if (extents->data_start <= from && from < extents->data_end) {
-        found = extents->data_end;
+    for (unsigned i = 0; i < SHMIG_FILE_EXTENTS; i++) {
+        if (extents->data[i].start <= from && from < extents->data[i].end) {
+            found = extents->data[i].end;
+        }
     }
     pthread_mutex_unlock(&extents->lock);
     return found;
+}
+
+/* The same extent may be known already, but from further on. */
+static void remember(ShmigFileExtents *extents, uint64_t from, uint64_t end)
+{
+    unsigned i = 0;
+
+    pthread_mutex_lock(&extents->lock);
+    while (i < SHMIG_FILE_EXTENTS && extents->data[i].end != end) {
+        i++;
+    }
+    if (i == SHMIG_FILE_EXTENTS) {
+        i = extents->oldest;
+        extents->oldest = (i + 1) % SHMIG_FILE_EXTENTS;
+    }
+    extents->data[i].start = from;
+    extents->data[i].end = end;
+    pthread_mutex_unlock(&extents->lock);
 }
 
 uint64_t shmig_file_data_end(ShmigFileExtents *extents, uint64_t from,
@@ -70,10 +92,7 @@ uint64_t shmig_file_data_end(ShmigFileExtents *extents, uint64_t from,
     if (found <= from) {
         return MIN(from + SECTOR, end); /* became a hole under our feet */
     }
-    pthread_mutex_lock(&extents->lock);
-    extents->data_start = from;
-    extents->data_end = found;
-    pthread_mutex_unlock(&extents->lock);
+    remember(extents, from, found);
     return MIN(found, end);
 }
 

@@ -12,11 +12,21 @@
 
 #include "shmig/disk/disk.h"
 
+/*
+ * Channels are far apart in a file: what one of them finds must not push out
+ * what another needs for its next request.
+ */
+#define SHMIG_FILE_EXTENTS 16
+
 typedef struct ShmigFileExtents {
     int fd; /* not ours */
 
     pthread_mutex_t lock; /* a GMutex would be opaque to ThreadSanitizer */
-    uint64_t data_start, data_end; /* the data extent found last */
+    /* Data extents found last; a new one takes the place of the oldest. */
+    struct {
+        uint64_t start, end;
+    } data[SHMIG_FILE_EXTENTS];
+    unsigned oldest;
 } ShmigFileExtents;
 
 void shmig_file_extents_init(ShmigFileExtents *extents, int fd);
