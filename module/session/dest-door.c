@@ -109,6 +109,33 @@ static void drop_offer(ShmigDest *dest)
     dest->n_ram = dest->n_disks = dest->n_regions = 0;
 }
 
+/*
+ * With ops_lock held: ops->failed was not told, and is not before it is
+ * released, so that it stays the last call.
+ */
+static bool may_ask_owner(ShmigDest *dest)
+{
+    bool may;
+
+    pthread_mutex_lock(&dest->lock);
+    may = dest->state == SHMIG_DEST_OFFERED && !dest->closing;
+    pthread_mutex_unlock(&dest->lock);
+    return may;
+}
+
+static bool ask_owner(ShmigDest *dest, GPtrArray *problems)
+{
+    bool may;
+
+    pthread_mutex_lock(&dest->ops_lock);
+    may = may_ask_owner(dest);
+    if (may) {
+        dest->ops->check(dest->opaque, dest, dest->offer, problems);
+    }
+    pthread_mutex_unlock(&dest->ops_lock);
+    return may;
+}
+
 static void check(ShmigDest *dest, const ShmigHello *hello, GPtrArray *problems)
 {
     if (dest->offer->channels != hello->channels) {
@@ -118,9 +145,11 @@ static void check(ShmigDest *dest, const ShmigHello *hello, GPtrArray *problems)
                 "the offer and the hello name different numbers of channels"));
         return;
     }
-    pthread_mutex_lock(&dest->ops_lock);
-    dest->ops->check(dest->opaque, dest, dest->offer, problems);
-    pthread_mutex_unlock(&dest->ops_lock);
+    if (!ask_owner(dest, problems)) {
+        g_ptr_array_add(problems,
+                        g_strdup("the destination's migration has ended"));
+        return;
+    }
     for (uint32_t i = 0; !problems->len && i < dest->n_disks; i++) {
         ShmigOfferDisk *d = g_ptr_array_index(dest->offer->disks, i);
 
