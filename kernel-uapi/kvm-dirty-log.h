@@ -136,7 +136,10 @@ struct shmig_kvm_dirty_gfn {
 #define SHMIG_KVM_GFN_DIRTY (1u << 0)
 #define SHMIG_KVM_GFN_RESET (1u << 1)
 
-/* Of the VM: returns how many entries it re-protected. */
+/*
+ * Of the VM: returns how many entries it re-protected.  A pending signal cuts
+ * it short (6.16).
+ */
 #define SHMIG_KVM_RESET_RINGS _IO(SHMIG_KVM_IO, 0xc7)
 
 #endif

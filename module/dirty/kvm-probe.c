@@ -76,15 +76,16 @@ bool shmig_kvm_ring_size_ok(const ShmigKvmCaps *caps, uint64_t entries,
 }
 
 static bool enable(ShmigKvmIoctl *vm_ioctl, void *opaque, uint32_t cap,
-                   uint64_t arg, const char *what, GError **errp)
+                   uint64_t arg, const char *what, const char *advice,
+                   GError **errp)
 {
     struct shmig_kvm_enable_cap enable_cap = { .cap = cap, .args = { arg } };
     int ret = vm_ioctl(opaque, SHMIG_KVM_ENABLE_CAP, &enable_cap);
 
     if (ret < 0) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_RAM,
-                    "%s: KVM offers it, but cannot switch it on: %s", what,
-                    g_strerror(-ret));
+                    "%s: KVM offers it, but cannot switch it on: %s%s", what,
+                    g_strerror(-ret), ret == -EINVAL ? advice : "");
         return false;
     }
     return true;
@@ -102,7 +103,8 @@ bool shmig_kvm_enable_manual_protect(ShmigKvmIoctl *vm_ioctl, void *opaque,
         return false;
     }
     return enable(vm_ioctl, opaque, SHMIG_KVM_CAP_MANUAL_PROTECT2, flags,
-                  "manual dirty-log protection", errp);
+                  "manual dirty-log protection",
+                  "; do so before the first slot", errp);
 }
 
 bool shmig_kvm_enable_ring(ShmigKvmIoctl *vm_ioctl, void *opaque,
@@ -114,10 +116,13 @@ bool shmig_kvm_enable_ring(ShmigKvmIoctl *vm_ioctl, void *opaque,
 
     if (!shmig_kvm_ring_size_ok(caps, entries, errp) ||
         !enable(vm_ioctl, opaque, cap, entries * ENTRY_BYTES, "dirty ring",
+                "; use at least 1024 entries: the kernel keeps some hundred of "
+                "each ring in reserve",
                 errp)) {
         return false;
     }
     return !caps->ring_with_bitmap ||
            enable(vm_ioctl, opaque, SHMIG_KVM_CAP_RING_WITH_BITMAP, 0,
-                  "dirty ring with bitmap", errp);
+                  "dirty ring with bitmap", "; do so before the first slot",
+                  errp);
 }

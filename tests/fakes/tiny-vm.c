@@ -18,6 +18,7 @@
 #include <linux/kvm.h>
 
 #include "kvm-dirty-log.h"
+#include "shmig/dirty/kvm-probe.h"
 #include "tiny-vm.h"
 
 #define OWN_BYTES 0x10000u
@@ -32,6 +33,8 @@ typedef struct TinyVcpu {
     struct kvm_run *run;
     pthread_t thread;
     uint32_t gpa, n_pages;
+    ShmigKvmRing ring;
+    uint32_t next; /* of the ring */
 } TinyVcpu;
 
 struct TinyVm {
@@ -39,6 +42,10 @@ struct TinyVm {
     uint8_t *own;
     size_t run_bytes;
     unsigned n_vcpus;
+    unsigned ring_entries;
+    TinyVmFull *on_full;
+    void *opaque;
+    bool running; /* control thread */
     TinyVcpu vcpus[TINY_VM_MAX_VCPUS];
 
     pthread_mutex_t lock;
@@ -48,6 +55,7 @@ struct TinyVm {
 
     /* Atomic. */
     uint64_t misses;
+    uint64_t fulls;
     unsigned bad_exit;
 };
 
@@ -110,25 +118,59 @@ void tiny_vm_set_slot(TinyVm *vm, uint32_t slot, uint64_t gpa, void *bytes,
     set_slot(vm, slot, gpa, bytes, n_bytes, flags);
 }
 
-static char *enable_manual_protect(TinyVm *vm, unsigned flags)
+static int probe_ioctl(void *opaque, unsigned long request, void *arg)
 {
-    int have =
-        ioctl(vm->kvm, KVM_CHECK_EXTENSION, SHMIG_KVM_CAP_MANUAL_PROTECT2);
-    struct kvm_enable_cap cap = {
-        .cap = SHMIG_KVM_CAP_MANUAL_PROTECT2,
-        .args = { flags },
-    };
-    int ret;
+    return tiny_vm_ioctl(opaque, request, arg);
+}
 
-    if ((have & flags) != flags) {
-        return g_strdup_printf("this kernel's manual dirty-log protection "
-                               "(it has flags %#x, wanted are %#x)",
-                               have, flags);
+static char *enable(TinyVm *vm, const TinyVmOptions *options)
+{
+    g_autoptr(GError) err = NULL;
+    ShmigKvmCaps caps;
+    bool ok = true;
+
+    shmig_kvm_probe(probe_ioctl, vm, &caps);
+    if (options->manual_protect) {
+        ok = shmig_kvm_enable_manual_protect(probe_ioctl, vm, &caps,
+                                             options->manual_protect, &err);
     }
-    ret = flags ? tiny_vm_ioctl(vm, KVM_ENABLE_CAP, &cap) : 0;
-    return ret ? g_strdup_printf("manual dirty-log protection: %s",
-                                 g_strerror(-ret))
-               : NULL;
+    if (ok && options->ring_entries) {
+        ok = shmig_kvm_enable_ring(probe_ioctl, vm, &caps,
+                                   options->ring_entries, &err);
+        vm->ring_entries = options->ring_entries;
+    }
+    return ok ? NULL : g_strdup(err->message);
+}
+
+static size_t ring_bytes(const TinyVm *vm)
+{
+    return vm->ring_entries * sizeof(struct shmig_kvm_dirty_gfn);
+}
+
+static void map_ring(TinyVcpu *vcpu)
+{
+    void *at =
+        mmap(NULL, ring_bytes(vcpu->vm), PROT_READ | PROT_WRITE, MAP_SHARED,
+             vcpu->fd, SHMIG_KVM_RING_PAGE_OFFSET * sysconf(_SC_PAGESIZE));
+
+    g_assert_true(at != MAP_FAILED);
+    vcpu->ring = (ShmigKvmRing) { at, vcpu->vm->ring_entries, &vcpu->next };
+}
+
+int tiny_vm_foreach_ring(TinyVm *vm, ShmigKvmRingFunc *func, void *opaque)
+{
+    int ret = 0;
+
+    for (unsigned i = 0; ret == 0 && i < vm->n_vcpus; i++) {
+        ret = func(opaque, &vm->vcpus[i].ring);
+    }
+    return ret;
+}
+
+void tiny_vm_on_ring_full(TinyVm *vm, TinyVmFull *func, void *opaque)
+{
+    vm->on_full = func;
+    vm->opaque = opaque;
 }
 
 static char *add_vcpu(TinyVm *vm)
@@ -143,6 +185,9 @@ static char *add_vcpu(TinyVm *vm)
     vcpu->run = mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
                      vcpu->fd, 0);
     g_assert_true(vcpu->run != MAP_FAILED);
+    if (vm->ring_entries) {
+        map_ring(vcpu);
+    }
     vm->n_vcpus++;
     return NULL;
 }
@@ -164,11 +209,11 @@ static char *open_vm(TinyVm *vm)
     return NULL;
 }
 
-TinyVm *tiny_vm_new(unsigned manual_protect, unsigned n_vcpus, char **missing)
+TinyVm *tiny_vm_new(const TinyVmOptions *options, char **missing)
 {
     TinyVm *vm = g_new0(TinyVm, 1);
 
-    g_assert_cmpuint(n_vcpus, <=, TINY_VM_MAX_VCPUS);
+    g_assert_cmpuint(options->n_vcpus, <=, TINY_VM_MAX_VCPUS);
     vm->kvm = vm->fd = -1;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
@@ -179,14 +224,14 @@ TinyVm *tiny_vm_new(unsigned manual_protect, unsigned n_vcpus, char **missing)
 
     *missing = open_vm(vm);
     if (!*missing) {
-        *missing = enable_manual_protect(vm, manual_protect);
+        *missing = enable(vm, options);
     }
     if (!*missing) {
         /* Hosts without unrestricted guests want a place; others ignore. */
         ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_AT);
         set_slot(vm, 0, 0, vm->own, OWN_BYTES, 0);
     }
-    while (!*missing && vm->n_vcpus < n_vcpus) {
+    while (!*missing && vm->n_vcpus < options->n_vcpus) {
         *missing = add_vcpu(vm);
     }
     if (*missing) {
@@ -199,6 +244,9 @@ TinyVm *tiny_vm_new(unsigned manual_protect, unsigned n_vcpus, char **missing)
 void tiny_vm_free(TinyVm *vm)
 {
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
+        if (vm->ring_entries) {
+            munmap(vm->vcpus[i].ring.entries, ring_bytes(vm));
+        }
         munmap(vm->vcpus[i].run, vm->run_bytes);
         close(vm->vcpus[i].fd);
     }
@@ -269,6 +317,12 @@ static bool handle_exit(TinyVcpu *vcpu)
             memset(run->mmio.data, 0, sizeof(run->mmio.data));
         }
         return true;
+    case SHMIG_KVM_EXIT_RING_FULL:
+        __atomic_fetch_add(&vcpu->vm->fulls, 1, __ATOMIC_RELAXED);
+        if (vcpu->vm->on_full && vcpu->vm->on_full(vcpu->vm->opaque) == 0) {
+            return true;
+        }
+        /* fall through */
     default:
         __atomic_store_n(&vcpu->vm->bad_exit, run->exit_reason,
                          __ATOMIC_RELAXED);
@@ -327,6 +381,7 @@ void tiny_vm_run(TinyVm *vm)
 
     sigaction(SIGUSR1, &action, NULL);
     vm->outside = 0;
+    vm->running = true;
     __atomic_store_n(own_word(vm, STOP_AT), 0, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         g_assert_cmpint(pthread_create(&vm->vcpus[i].thread, NULL, vcpu_thread,
@@ -364,6 +419,16 @@ void tiny_vm_halt(TinyVm *vm)
     for (unsigned i = 0; i < vm->n_vcpus; i++) {
         pthread_join(vm->vcpus[i].thread, NULL);
     }
+    vm->running = false;
+}
+
+/* Leaving the guest is what empties a processor's own list. */
+void tiny_vm_flush(TinyVm *vm)
+{
+    if (vm->running) {
+        tiny_vm_pause(vm);
+        tiny_vm_resume(vm);
+    }
 }
 
 uint64_t tiny_vm_writes(TinyVm *vm)
@@ -380,6 +445,11 @@ uint64_t tiny_vm_writes(TinyVm *vm)
 uint64_t tiny_vm_misses(TinyVm *vm)
 {
     return __atomic_load_n(&vm->misses, __ATOMIC_RELAXED);
+}
+
+uint64_t tiny_vm_ring_fulls(TinyVm *vm)
+{
+    return __atomic_load_n(&vm->fulls, __ATOMIC_RELAXED);
 }
 
 unsigned tiny_vm_bad_exit(TinyVm *vm)

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shmig/dirty/kvm-ring.h"
+
 #define TINY_VM_MAX_VCPUS 4
 
 /* Below this there is the guest's code; slots of the test go above. */
@@ -19,15 +21,28 @@
 
 typedef struct TinyVm TinyVm;
 
+typedef struct TinyVmOptions {
+    unsigned manual_protect; /* flags */
+    unsigned ring_entries;   /* of each vCPU; 0: no rings */
+    unsigned n_vcpus;
+} TinyVmOptions;
+
 /*
  * Slot 0 is the VM's own.  NULL if there is no such VM here; *@missing then
  * says in a phrase what is missing (to be freed).
  */
-TinyVm *tiny_vm_new(unsigned manual_protect, unsigned n_vcpus, char **missing);
+TinyVm *tiny_vm_new(const TinyVmOptions *options, char **missing);
 void tiny_vm_free(TinyVm *vm); /* of one that does not run */
 
 /* ioctl() of the VM, -errno on failure.  Any thread. */
 int tiny_vm_ioctl(TinyVm *vm, unsigned long request, void *arg);
+
+/* Calls @func for each vCPU's ring, as ShmigKvmRingOps wants it. */
+int tiny_vm_foreach_ring(TinyVm *vm, ShmigKvmRingFunc *func, void *opaque);
+
+/* Who empties full rings: 0 or -errno.  Before run(). */
+typedef int TinyVmFull(void *opaque);
+void tiny_vm_on_ring_full(TinyVm *vm, TinyVmFull *func, void *opaque);
 
 /* Sets, changes or (@n_bytes 0) removes a slot, 1 or above. */
 void tiny_vm_set_slot(TinyVm *vm, uint32_t slot, uint64_t gpa, void *bytes,
@@ -45,9 +60,15 @@ void tiny_vm_resume(TinyVm *vm);
 /* The vCPUs end by themselves; from the return on they write no more. */
 void tiny_vm_halt(TinyVm *vm);
 
+/* What vCPUs have written is in their rings.  Also of one that has halted. */
+void tiny_vm_flush(TinyVm *vm);
+
 /* How many pages were written; how often there was no slot. */
 uint64_t tiny_vm_writes(TinyVm *vm);
 uint64_t tiny_vm_misses(TinyVm *vm);
+
+/* How often a ring was full. */
+uint64_t tiny_vm_ring_fulls(TinyVm *vm);
 
 /* The first exit that should not have been, or 0. */
 unsigned tiny_vm_bad_exit(TinyVm *vm);

@@ -9,6 +9,7 @@
 
 #include "dirty-conformance.h"
 #include "fake-kvm.h"
+#include "fake-ring.h"
 #include "kvm-dirty-log.h"
 #include "shmig/dirty/chunks.h"
 #include "shmig/dirty/generic.h"
@@ -26,6 +27,7 @@ typedef struct Guest {
     ShmigRegion *regions[2];
     uint8_t *bytes[2];
     FakeKvm *kvm;
+    FakeRing *ring;      /* instead of kvm */
     ShmigTracker *extra; /* NULL: writes are reported by the writers */
     ShmigTracker *tracker;
     unsigned address_spaces;
@@ -204,6 +206,17 @@ static uint64_t pick_page(GRand *rand, uint64_t pages)
     return g_rand_int_range(rand, 0, pages);
 }
 
+static bool guest_write(Guest *g, unsigned me, unsigned r, uint64_t page,
+                        uint64_t value)
+{
+    uint32_t as_id = value / N_WRITERS % g->address_spaces;
+
+    if (g->ring) {
+        return fake_ring_write(g->ring, me, 0, g->regions[r], page, value);
+    }
+    return fake_kvm_write(g->kvm, as_id, g->regions[r], page, value);
+}
+
 static gpointer writer_thread(gpointer opaque)
 {
     Guest *g = opaque;
@@ -213,11 +226,8 @@ static gpointer writer_thread(gpointer opaque)
     for (uint64_t i = 1; !__atomic_load_n(&g->stop, __ATOMIC_ACQUIRE); i++) {
         unsigned r = g_rand_int_range(rand, 0, 8) == 0;
         uint64_t page = pick_page(rand, g->regions[r]->n_granules);
-        uint32_t as_id = g_rand_int_range(rand, 0, g->address_spaces);
 
-        if (fake_kvm_write(g->kvm, as_id, g->regions[r], page,
-                           i * N_WRITERS + me) &&
-            !g->extra) {
+        if (guest_write(g, me, r, page, i * N_WRITERS + me) && !g->extra) {
             shmig_generic_mark(g->tracker, g->regions[r], page, 1);
         }
         __atomic_fetch_add(&g->writes, 1, __ATOMIC_RELAXED);
@@ -251,11 +261,22 @@ static void halt_guest(void *opaque)
     }
 }
 
+static void add_slot(Guest *g, unsigned slot, unsigned r, uint64_t first,
+                     uint64_t n)
+{
+    if (g->ring) {
+        fake_ring_add_slot(g->ring, 0, slot, g->regions[r], g->bytes[r], first,
+                           n);
+    } else {
+        fake_kvm_add_slot(g->kvm, 0, slot, g->regions[r], g->bytes[r], first,
+                          n);
+    }
+}
+
 static void add_last_slot(Guest *g, unsigned slot)
 {
     g->last_slot = slot;
-    fake_kvm_add_slot(g->kvm, 0, slot, g->regions[0], g->bytes[0], CHUNK + 192,
-                      BIG_PAGES - CHUNK - 192);
+    add_slot(g, slot, 0, CHUNK + 192, BIG_PAGES - CHUNK - 192);
 }
 
 /* Every third pass the last slot goes, or comes back under another id. */
@@ -269,12 +290,16 @@ static void churn(void *opaque, unsigned pass)
     if (g->last_slot == 0) {
         add_last_slot(g, 2 + pass % 5);
     } else {
-        fake_kvm_remove_slot(g->kvm, 0, g->last_slot, g->extra);
+        if (g->ring) {
+            fake_ring_remove_slot(g->ring, 0, g->last_slot, true);
+        } else {
+            fake_kvm_remove_slot(g->kvm, 0, g->last_slot, g->extra);
+        }
         g->last_slot = 0;
     }
 }
 
-static void make_guest(Guest *g, unsigned manual_protect, unsigned spaces)
+static void make_memory(Guest *g)
 {
     static const uint64_t pages[2] = { BIG_PAGES, SMALL_PAGES };
 
@@ -285,10 +310,20 @@ static void make_guest(Guest *g, unsigned manual_protect, unsigned spaces)
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         g_assert_true(g->bytes[r] != MAP_FAILED);
     }
-    g->kvm = fake_kvm_new(manual_protect);
-    fake_kvm_add_slot(g->kvm, 0, 0, g->regions[0], g->bytes[0], 0, CHUNK + 192);
-    fake_kvm_add_slot(g->kvm, 0, 1, g->regions[1], g->bytes[1], 0, SMALL_PAGES);
+}
+
+static void add_slots(Guest *g)
+{
+    add_slot(g, 0, 0, 0, CHUNK + 192);
+    add_slot(g, 1, 1, 0, SMALL_PAGES);
     add_last_slot(g, 2);
+}
+
+static void make_guest(Guest *g, unsigned manual_protect, unsigned spaces)
+{
+    make_memory(g);
+    g->kvm = fake_kvm_new(manual_protect);
+    add_slots(g);
     g->address_spaces = spaces;
     if (spaces > 1) {
         fake_kvm_add_slot(g->kvm, 1, 0, g->regions[0], g->bytes[0], 0,
@@ -312,7 +347,11 @@ static void conform(Guest *g, bool with_churn)
 
     dirty_conformance(&world, CHANNELS, PASSES);
     g->tracker->ops->free(g->tracker);
-    fake_kvm_free(g->kvm);
+    if (g->ring) {
+        fake_ring_free(g->ring);
+    } else {
+        fake_kvm_free(g->kvm);
+    }
     for (unsigned r = 0; r < 2; r++) {
         munmap(g->bytes[r], g->regions[r]->n_granules * 4096);
         shmig_region_free(g->regions[r]);
@@ -340,6 +379,22 @@ static void test_two_address_spaces(void)
     g.tracker =
         shmig_kvm_bitmap_new(&fake_kvm_ops, g.kvm, g.regions, 2, BOTH, g.extra);
     conform(&g, false);
+}
+
+/* So small that writers wait for room all the time, and one that is not. */
+static void test_kvm_ring(gconstpointer entries)
+{
+    Guest g = { .address_spaces = 1 };
+
+    make_memory(&g);
+    g.ring = fake_ring_new(GPOINTER_TO_UINT(entries));
+    add_slots(&g);
+    g.extra = shmig_generic_new(NULL, NULL, g.regions, 2);
+    g.tracker =
+        shmig_kvm_ring_new(&fake_ring_ops, g.ring, g.regions, 2, g.extra);
+    fake_ring_set_tracker(g.ring, g.tracker);
+    fake_ring_cut_resets(g.ring, 5);
+    conform(&g, true);
 }
 
 static void test_generic_marks(void)
@@ -373,6 +428,10 @@ int main(int argc, char **argv)
                          GUINT_TO_POINTER(0), test_kvm_bitmap);
     g_test_add_func("/dirty/conformance/kvm-bitmap-two-address-spaces",
                     test_two_address_spaces);
+    g_test_add_data_func("/dirty/conformance/kvm-ring", GUINT_TO_POINTER(65536),
+                         test_kvm_ring);
+    g_test_add_data_func("/dirty/conformance/kvm-ring-overflows",
+                         GUINT_TO_POINTER(16), test_kvm_ring);
     g_test_add_func("/dirty/conformance/generic-marks", test_generic_marks);
     g_test_add_func("/dirty/conformance/generic-log", test_generic_log);
     return g_test_run();

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The conformance test on the real kernel: vCPUs write, slots are removed
- * and made again under them, and the kvm-bitmap tracker follows.
+ * and made again under them, and each tracker follows.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <glib.h>
@@ -15,6 +16,7 @@
 #include "shmig/dirty/chunks.h"
 #include "shmig/dirty/generic.h"
 #include "shmig/dirty/kvm-bitmap.h"
+#include "shmig/dirty/kvm-ring.h"
 #include "tiny-vm.h"
 
 #define CHUNK SHMIG_CHUNK_PAGES
@@ -26,6 +28,7 @@
 #define N_SLOTS 3
 #define PASSES 60
 #define WRITES_ENOUGH 50000
+#define SMALL_RING 1024 /* the least that every kernel takes */
 
 typedef struct Slot {
     ShmigKvmSlot id;
@@ -38,7 +41,7 @@ typedef struct Machine {
     ShmigRegion *regions[2];
     uint8_t *bytes[2];
     TinyVm *vm;
-    ShmigTracker *extra;
+    ShmigTracker *extra; /* who is told of a slot that goes */
     ShmigTracker *tracker;
 
     /* Held while slots are enumerated, and while they change. */
@@ -47,6 +50,15 @@ typedef struct Machine {
     uint32_t flags;
 } Machine;
 
+typedef struct Kind {
+    const char *path;
+    TinyVmOptions vm;
+    ShmigTracker *(*make)(Machine *m, const TinyVmOptions *vm);
+
+    /* What the slot logged, before it goes.  No vCPU runs; locked. */
+    void (*save)(Machine *m, Slot *slot);
+} Kind;
+
 static void set_slot(Machine *m, Slot *slot, bool there)
 {
     slot->there = there;
@@ -54,18 +66,32 @@ static void set_slot(Machine *m, Slot *slot, bool there)
                      there ? slot->id.n_pages * 4096 : 0, m->flags);
 }
 
+static void lock(void *opaque)
+{
+    Machine *m = opaque;
+
+    pthread_mutex_lock(&m->lock);
+}
+
+static void unlock(void *opaque)
+{
+    Machine *m = opaque;
+
+    pthread_mutex_unlock(&m->lock);
+}
+
 static int foreach_slot(void *opaque, ShmigKvmSlotFunc *func, void *func_opaque)
 {
     Machine *m = opaque;
     int ret = 0;
 
-    pthread_mutex_lock(&m->lock);
+    lock(m);
     for (unsigned i = 0; ret == 0 && i < N_SLOTS; i++) {
         if (m->slots[i].there) {
             ret = func(func_opaque, &m->slots[i].id);
         }
     }
-    pthread_mutex_unlock(&m->lock);
+    unlock(m);
     return ret;
 }
 
@@ -78,14 +104,14 @@ static int vm_ioctl(void *opaque, unsigned long request, void *arg)
 
 static void set_log(Machine *m, uint32_t flags)
 {
-    pthread_mutex_lock(&m->lock);
+    lock(m);
     m->flags = flags;
     for (unsigned i = 0; i < N_SLOTS; i++) {
         if (m->slots[i].there) {
             set_slot(m, &m->slots[i], true);
         }
     }
-    pthread_mutex_unlock(&m->lock);
+    unlock(m);
 }
 
 static bool start_log(void *opaque, GError **errp)
@@ -99,15 +125,21 @@ static void stop_log(void *opaque)
     set_log(opaque, 0);
 }
 
-static const ShmigKvmOps ops = {
+static const ShmigKvmOps bitmap_ops = {
     .foreach_slot = foreach_slot,
     .vm_ioctl = vm_ioctl,
     .start = start_log,
     .stop = stop_log,
 };
 
-/* What a slot logged goes with it: no vCPU runs between here and there. */
-static void save_log(Machine *m, Slot *slot)
+static ShmigTracker *make_bitmap(Machine *m, const TinyVmOptions *vm)
+{
+    m->extra = shmig_generic_new(NULL, NULL, m->regions, 2);
+    return shmig_kvm_bitmap_new(&bitmap_ops, m, m->regions, 2,
+                                vm->manual_protect, m->extra);
+}
+
+static void save_bitmap(Machine *m, Slot *slot)
 {
     uint64_t words = (slot->id.n_pages - 1) / 64 + 1;
     g_autofree uint64_t *bits = g_new0(uint64_t, words);
@@ -125,51 +157,215 @@ static void save_log(Machine *m, Slot *slot)
     }
 }
 
-static void remove_slot(Machine *m, Slot *slot)
+static bool find_slot(void *opaque, uint32_t as_id, uint32_t slot,
+                      ShmigKvmSlot *found)
+{
+    Machine *m = opaque;
+    bool ours = as_id == 0 && slot >= 1 && slot <= N_SLOTS;
+
+    g_assert_true(ours && m->slots[slot - 1].there);
+    *found = m->slots[slot - 1].id;
+    return true;
+}
+
+static int foreach_ring(void *opaque, ShmigKvmRingFunc *func, void *func_opaque)
+{
+    Machine *m = opaque;
+
+    return tiny_vm_foreach_ring(m->vm, func, func_opaque);
+}
+
+static void flush(void *opaque)
+{
+    Machine *m = opaque;
+
+    tiny_vm_flush(m->vm);
+}
+
+static int ring_full(void *opaque)
+{
+    Machine *m = opaque;
+
+    return shmig_kvm_ring_full(m->tracker);
+}
+
+static const ShmigKvmRingOps ring_ops = {
+    .lock = lock,
+    .unlock = unlock,
+    .find_slot = find_slot,
+    .foreach_ring = foreach_ring,
+    .vm_ioctl = vm_ioctl,
+    .flush = flush,
+    .start = start_log,
+    .stop = stop_log,
+};
+
+static ShmigTracker *make_ring(Machine *m, const TinyVmOptions *vm)
+{
+    tiny_vm_on_ring_full(m->vm, ring_full, m);
+    m->extra = shmig_generic_new(NULL, NULL, m->regions, 2);
+    return shmig_kvm_ring_new(&ring_ops, m, m->regions, 2, m->extra);
+}
+
+static void save_ring(Machine *m, Slot *slot)
+{
+    g_assert_cmpint(shmig_kvm_ring_reap_locked(m->tracker), ==, 0);
+}
+
+/*
+ * The generic tracker reads a log that somebody else keeps: here, what GET
+ * without manual protection has returned, slot after slot.
+ */
+typedef struct OwnLog {
+    Machine *machine;
+    uint64_t *bits[2];
+} OwnLog;
+
+static int own_log_get(void *opaque, const ShmigKvmSlot *slot)
+{
+    OwnLog *own = opaque;
+    Machine *m = own->machine;
+    uint64_t *to = own->bits[slot->region == m->regions[1]];
+    uint64_t words = (slot->n_pages - 1) / 64 + 1;
+    g_autofree uint64_t *bits = g_new0(uint64_t, words);
+    struct shmig_kvm_dirty_log log = { .slot = slot->slot, .bitmap = bits };
+    int ret = vm_ioctl(m, SHMIG_KVM_GET_DIRTY_LOG, &log);
+
+    for (uint64_t i = 0; ret == 0 && i < words; i++) {
+        to[slot->region_first_page / 64 + i] |= bits[i];
+    }
+    return ret;
+}
+
+static int own_log_sync(void *opaque, bool last)
+{
+    OwnLog *own = opaque;
+
+    return foreach_slot(own->machine, own_log_get, own);
+}
+
+static int own_log_collect(void *opaque, ShmigRegion *region,
+                           ShmigCollector *collector)
+{
+    OwnLog *own = opaque;
+    uint64_t *bits = own->bits[region == own->machine->regions[1]];
+    uint64_t words = (region->n_granules - 1) / 64 + 1;
+
+    shmig_collect_words(collector, 0, bits, words);
+    memset(bits, 0, words * sizeof(*bits));
+    return 0;
+}
+
+static bool own_log_start(void *opaque, GError **errp)
+{
+    OwnLog *own = opaque;
+
+    return start_log(own->machine, errp);
+}
+
+static void own_log_stop(void *opaque)
+{
+    OwnLog *own = opaque;
+
+    stop_log(own->machine);
+}
+
+static void own_log_free(void *opaque)
+{
+    OwnLog *own = opaque;
+
+    g_free(own->bits[0]);
+    g_free(own->bits[1]);
+    g_free(own);
+}
+
+static const ShmigGenericOps own_log_ops = {
+    .start = own_log_start,
+    .sync = own_log_sync,
+    .collect = own_log_collect,
+    .stop = own_log_stop,
+    .free = own_log_free,
+};
+
+static ShmigTracker *make_generic(Machine *m, const TinyVmOptions *vm)
+{
+    OwnLog *own = g_new0(OwnLog, 1);
+
+    own->machine = m;
+    for (unsigned r = 0; r < 2; r++) {
+        own->bits[r] =
+            g_new0(uint64_t, (m->regions[r]->n_granules - 1) / 64 + 1);
+    }
+    m->extra = shmig_generic_new(&own_log_ops, own, m->regions, 2);
+    return m->extra;
+}
+
+static void remove_slot(Machine *m, const Kind *kind, Slot *slot)
 {
     tiny_vm_pause(m->vm);
-    pthread_mutex_lock(&m->lock);
-    save_log(m, slot);
+    lock(m);
+    kind->save(m, slot);
     set_slot(m, slot, false);
-    pthread_mutex_unlock(&m->lock);
+    unlock(m);
     tiny_vm_resume(m->vm);
+}
+
+typedef struct Run {
+    Machine machine;
+    const Kind *kind;
+} Run;
+
+/* Harvests are so frequent that a ring seldom fills up in between. */
+static void await_full_ring(Run *run)
+{
+    TinyVm *vm = run->machine.vm;
+    uint64_t before = tiny_vm_ring_fulls(vm);
+
+    while (tiny_vm_ring_fulls(vm) == before &&
+           tiny_vm_writes(vm) < WRITES_ENOUGH && !tiny_vm_bad_exit(vm)) {
+        g_thread_yield();
+    }
 }
 
 /* Now and then a slot goes; it comes back a pass or two later. */
 static void churn(void *opaque, unsigned pass)
 {
-    Machine *m = opaque;
+    Run *run = opaque;
+    Machine *m = &run->machine;
     Slot *slot = &m->slots[pass / 10 % N_SLOTS];
 
+    if (run->kind->vm.ring_entries == SMALL_RING) {
+        await_full_ring(run);
+    }
     if (pass % 10 == 3 && slot->there) {
-        remove_slot(m, slot);
+        remove_slot(m, run->kind, slot);
     } else if (pass % 10 == 4 + pass % 2 && !slot->there) {
-        pthread_mutex_lock(&m->lock);
+        lock(m);
         set_slot(m, slot, true);
-        pthread_mutex_unlock(&m->lock);
+        unlock(m);
     }
 }
 
 static void run_machine(void *opaque)
 {
-    Machine *m = opaque;
+    Run *run = opaque;
 
-    tiny_vm_run(m->vm);
+    tiny_vm_run(run->machine.vm);
 }
 
 static bool enough(void *opaque)
 {
-    Machine *m = opaque;
+    Run *run = opaque;
 
-    return tiny_vm_writes(m->vm) >= WRITES_ENOUGH ||
-           tiny_vm_bad_exit(m->vm) != 0;
+    return tiny_vm_writes(run->machine.vm) >= WRITES_ENOUGH ||
+           tiny_vm_bad_exit(run->machine.vm) != 0;
 }
 
 static void halt_machine(void *opaque)
 {
-    Machine *m = opaque;
+    Run *run = opaque;
 
-    tiny_vm_halt(m->vm);
+    tiny_vm_halt(run->machine.vm);
 }
 
 static void add_slot(Machine *m, unsigned i, unsigned r, uint64_t first,
@@ -183,7 +379,7 @@ static void add_slot(Machine *m, unsigned i, unsigned r, uint64_t first,
     set_slot(m, &m->slots[i], true);
 }
 
-static void make_machine(Machine *m, unsigned manual_protect)
+static void make_machine(Machine *m, const Kind *kind)
 {
     static const uint64_t pages[2] = { BIG_PAGES, SMALL_PAGES };
 
@@ -198,9 +394,7 @@ static void make_machine(Machine *m, unsigned manual_protect)
     add_slot(m, 0, 0, 0, EDGE, TINY_VM_FIRST_GPA);
     add_slot(m, 1, 0, EDGE, BIG_PAGES - EDGE, TINY_VM_FIRST_GPA);
     add_slot(m, 2, 1, 0, SMALL_PAGES, SMALL_GPA);
-    m->extra = shmig_generic_new(NULL, NULL, m->regions, 2);
-    m->tracker =
-        shmig_kvm_bitmap_new(&ops, m, m->regions, 2, manual_protect, m->extra);
+    m->tracker = kind->make(m, &kind->vm);
 }
 
 static void free_machine(Machine *m)
@@ -214,52 +408,74 @@ static void free_machine(Machine *m)
     pthread_mutex_destroy(&m->lock);
 }
 
-static void test_conformance(gconstpointer opaque)
+static void conform(Run *run)
 {
-    unsigned manual_protect = GPOINTER_TO_UINT(opaque);
-    g_autofree char *missing = NULL;
-    Machine m = { .vm = tiny_vm_new(manual_protect, 3, &missing) };
+    Machine *m = &run->machine;
     DirtyWorld world = {
-        .regions = m.regions,
-        .bytes = m.bytes,
+        .tracker = m->tracker,
+        .regions = m->regions,
+        .bytes = m->bytes,
         .n_regions = 2,
         .run = run_machine,
         .enough = enough,
         .halt = halt_machine,
         .churn = churn,
-        .opaque = &m,
+        .opaque = run,
     };
 
-    if (!m.vm) {
+    tiny_vm_set_writer(m->vm, 0, TINY_VM_FIRST_GPA, BIG_PAGES);
+    tiny_vm_set_writer(m->vm, 1, TINY_VM_FIRST_GPA + (EDGE - 20) * 4096, 40);
+    tiny_vm_set_writer(m->vm, 2, SMALL_GPA, SMALL_PAGES);
+    dirty_conformance(&world, 2, PASSES);
+}
+
+static void test_conformance(gconstpointer opaque)
+{
+    Run run = { .kind = opaque };
+    g_autofree char *missing = NULL;
+    TinyVm *vm = tiny_vm_new(&run.kind->vm, &missing);
+
+    if (!vm) {
         g_autofree char *why = g_strdup_printf("missing: %s", missing);
 
         g_test_skip(why);
         return;
     }
-    make_machine(&m, manual_protect);
-    world.tracker = m.tracker;
-    tiny_vm_set_writer(m.vm, 0, TINY_VM_FIRST_GPA, BIG_PAGES);
-    tiny_vm_set_writer(m.vm, 1, TINY_VM_FIRST_GPA + (EDGE - 20) * 4096, 40);
-    tiny_vm_set_writer(m.vm, 2, SMALL_GPA, SMALL_PAGES);
-
-    dirty_conformance(&world, 2, PASSES);
-    g_assert_cmpuint(tiny_vm_bad_exit(m.vm), ==, 0);
-    g_assert_cmpuint(tiny_vm_writes(m.vm), >=, WRITES_ENOUGH);
-    g_test_message("%" G_GUINT64_FORMAT " pages written, %" G_GUINT64_FORMAT
-                   " times without a slot",
-                   tiny_vm_writes(m.vm), tiny_vm_misses(m.vm));
-    free_machine(&m);
+    run.machine.vm = vm;
+    make_machine(&run.machine, run.kind);
+    conform(&run);
+    g_assert_cmpuint(tiny_vm_bad_exit(vm), ==, 0);
+    g_assert_cmpuint(tiny_vm_writes(vm), >=, WRITES_ENOUGH);
+    g_test_message(
+        "%" G_GUINT64_FORMAT " pages written, %" G_GUINT64_FORMAT
+        " times without a slot, %" G_GUINT64_FORMAT " times with a full ring",
+        tiny_vm_writes(vm), tiny_vm_misses(vm), tiny_vm_ring_fulls(vm));
+    if (run.kind->vm.ring_entries == SMALL_RING) {
+        g_assert_cmpuint(tiny_vm_ring_fulls(vm), >=, 10);
+    }
+    free_machine(&run.machine);
 }
+
+static const Kind kinds[] = {
+    { "kvm-bitmap", { BOTH, 0, 3 }, make_bitmap, save_bitmap },
+    { "kvm-bitmap-not-initially-set",
+      { SHMIG_KVM_MANUAL_PROTECT_ENABLE, 0, 3 },
+      make_bitmap,
+      save_bitmap },
+    { "kvm-bitmap-no-manual-protect", { 0, 0, 3 }, make_bitmap, save_bitmap },
+    { "kvm-ring", { 0, 65536, 3 }, make_ring, save_ring },
+    { "kvm-ring-overflows", { 0, SMALL_RING, 3 }, make_ring, save_ring },
+    { "generic", { 0, 0, 3 }, make_generic, save_bitmap },
+};
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_data_func("/dirty/kvm/conformance", GUINT_TO_POINTER(BOTH),
-                         test_conformance);
-    g_test_add_data_func("/dirty/kvm/conformance-not-initially-set",
-                         GUINT_TO_POINTER(SHMIG_KVM_MANUAL_PROTECT_ENABLE),
-                         test_conformance);
-    g_test_add_data_func("/dirty/kvm/conformance-no-manual-protect",
-                         GUINT_TO_POINTER(0), test_conformance);
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/dirty/kvm/conformance/%s", kinds[i].path);
+
+        g_test_add_data_func(path, &kinds[i], test_conformance);
+    }
     return g_test_run();
 }
