@@ -146,9 +146,7 @@ static void check(ShmigDest *dest, const ShmigHello *hello, GPtrArray *problems)
         return;
     }
     if (!ask_owner(dest, problems)) {
-        g_ptr_array_add(problems,
-                        g_strdup("the destination's migration has ended"));
-        return;
+        return; /* the session's error is the problem */
     }
     for (uint32_t i = 0; !problems->len && i < dest->n_disks; i++) {
         ShmigOfferDisk *d = g_ptr_array_index(dest->offer->disks, i);

@@ -238,6 +238,9 @@ void shmig_dest_set_ram(ShmigDest *dest, uint32_t index, void *host)
 
 void shmig_dest_go(ShmigDest *dest)
 {
+    for (uint32_t i = 0; i < dest->n_ram; i++) {
+        g_assert(dest->hosts[i]);
+    }
     __atomic_store_n(&dest->go, 1, __ATOMIC_RELEASE);
     pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_RUNNING) {
@@ -250,6 +253,8 @@ void shmig_dest_ready(ShmigDest *dest)
 {
     pthread_mutex_lock(&dest->lock);
     if (dest->state == SHMIG_DEST_RUNNING) {
+        /* Or data would be written into a guest that runs. */
+        g_assert(dest->n_final == dest->n_channels);
         shmig_dest_set_state(dest, SHMIG_DEST_LOADED);
         shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_READY, 0,
                               0);
@@ -289,6 +294,20 @@ ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque)
     return dest;
 }
 
+/*
+ * With the lock held.  No COMMIT is taken any more, and a source that sends
+ * one hears an ERROR: it knows then that nobody owns the guest here.
+ */
+static void end_unowned(ShmigDest *dest)
+{
+    if (dest->state != SHMIG_DEST_OWNER &&
+        shmig_fault_raise(&dest->fault,
+                          g_error_new(SHMIG_ERROR, SHMIG_ERROR_CANCELLED,
+                                      "the destination ends"))) {
+        shmig_dest_set_state(dest, SHMIG_DEST_FAILED);
+    }
+}
+
 /* Ends handshakes and waits until their threads touch @dest no more. */
 static void close_doors(ShmigDest *dest)
 {
@@ -296,6 +315,7 @@ static void close_doors(ShmigDest *dest)
     gpointer fd;
 
     pthread_mutex_lock(&dest->lock);
+    end_unowned(dest);
     dest->closing = true;
     __atomic_store_n(&dest->over, 1, __ATOMIC_RELAXED);
     g_hash_table_iter_init(&iter, dest->doors);

@@ -45,7 +45,12 @@ typedef struct ShmigDestOps {
 
 ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque);
 
-/* Ends everything, joins all threads, frees the disks.  NULL is fine. */
+/*
+ * Ends everything, joins all threads, frees the disks.  NULL is fine.  A source
+ * that has not given the guest away is told that it keeps it.  Waits for calls
+ * of ops that are under way, and for requests in flight on the disks: never on
+ * a thread that one of these waits for.
+ */
 void shmig_dest_free(ShmigDest *dest);
 
 /*
@@ -63,10 +68,10 @@ void shmig_dest_set_disk(ShmigDest *dest, uint32_t index, ShmigDisk *disk);
  * must stay mapped until free(). */
 void shmig_dest_set_ram(ShmigDest *dest, uint32_t index, void *host);
 
-/* RAM is in place: the source may send.  Any thread. */
+/* All RAM is set: the source may send.  Once; any thread. */
 void shmig_dest_go(ShmigDest *dest);
 
-/* The device state is loaded.  Any thread. */
+/* After ops->drained: the device state is loaded.  Any thread. */
 void shmig_dest_ready(ShmigDest *dest);
 
 /* After ops->commit: the guest runs here, or is owned and stays paused. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What becomes of an offer when the destination ends before it came. */
+/* What a source is told when the destination ends, early or late. */
 #include "raw-source.h"
 
 #include <string.h>
@@ -22,10 +22,45 @@ static void test_offer_after_failure(void)
     raw_source_free(raw);
 }
 
+static void *free_dest(void *opaque)
+{
+    RawSource *raw = opaque;
+
+    shmig_dest_free(g_steal_pointer(&raw->pair->dest));
+    return NULL;
+}
+
+/* READY was said, and then the destination's QEMU exits: the source hears
+ * that it keeps the guest, and its COMMIT is not taken. */
+static void test_freed_when_ready(void)
+{
+    RawSource *raw = raw_source_new(2, false);
+    g_autofree char *words = NULL;
+    ShmigFrame frame;
+    GThread *thread;
+
+    raw_source_ready(raw);
+    thread = g_thread_new("free", free_dest, raw);
+    do {
+        g_clear_pointer(&words, g_free);
+        g_assert_true(raw_recv(&raw->peer[0], &frame, &words));
+    } while (frame.type != SHMIG_FRAME_ERROR);
+    g_assert_cmpstr(words, ==, "the destination ends");
+    raw_send_type(&raw->peer[0], SHMIG_FRAME_COMMIT);
+    for (unsigned i = 0; i < 2; i++) {
+        raw_peer_close(&raw->peer[i]);
+    }
+    g_thread_join(thread);
+    g_assert_false(raw->pair->commit);
+    g_assert_false(raw->pair->failed);
+    raw_source_free(raw);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/session/door/offer-after-failure",
                     test_offer_after_failure);
+    g_test_add_func("/session/door/freed-when-ready", test_freed_when_ready);
     return g_test_run();
 }
