@@ -4,7 +4,7 @@
  * for each direction, which hands on whole frames.
  *
  * A cut shuts down every socket, so that all threads see an end and leave; new
- * connections are closed as they come.
+ * connections are closed as they come.  One who holds a frame back is told.
  */
 #include <errno.h>
 #include <string.h>
@@ -36,6 +36,8 @@ struct Relay {
     unsigned seen;      /* frames like the fault's */
     bool cut;
     bool struck;
+    bool released;
+    GCond changed; /* any of the three */
 };
 
 typedef struct Pump {
@@ -112,6 +114,7 @@ static size_t read_frame(int fd, uint8_t *frame)
 static void cut_locked(Relay *relay)
 {
     relay->cut = true;
+    g_cond_broadcast(&relay->changed);
     for (unsigned i = 0; i < relay->sockets->len; i++) {
         shutdown(g_array_index(relay->sockets, int, i), SHUT_RDWR);
     }
@@ -134,9 +137,19 @@ static bool is_the_one(Relay *relay, RelaySide from, unsigned type)
         type == fault->frame) {
         is_it = relay->seen++ == fault->nth;
         relay->struck |= is_it;
+        g_cond_broadcast(&relay->changed);
     }
     g_mutex_unlock(&relay->lock);
     return is_it;
+}
+
+static void hold(Relay *relay)
+{
+    g_mutex_lock(&relay->lock);
+    while (!relay->released && !relay->cut) {
+        g_cond_wait(&relay->changed, &relay->lock);
+    }
+    g_mutex_unlock(&relay->lock);
 }
 
 static void add_to(uint8_t *frame, const RelayFault *fault)
@@ -148,12 +161,17 @@ static void add_to(uint8_t *frame, const RelayFault *fault)
     memcpy(frame + fault->at, &value, fault->bytes);
 }
 
+static bool ends_it(const RelayFault *fault)
+{
+    return fault->deed != RELAY_ADD && fault->deed != RELAY_HOLD;
+}
+
 /* The frame as it is to be handed on: how much of it, and whether that is
  * all there will be. */
 static size_t strike(const RelayFault *fault, uint8_t *frame, size_t bytes,
                      bool *last)
 {
-    *last = fault->deed != RELAY_ADD;
+    *last = ends_it(fault);
     switch (fault->deed) {
     case RELAY_CUT_BEFORE:
         return 0;
@@ -173,6 +191,9 @@ static bool hand_on(Pump *pump, unsigned type, uint8_t *frame, size_t bytes)
 
     if (is_the_one(pump->relay, pump->from, type)) {
         bytes = strike(&pump->relay->fault, frame, bytes, &last);
+        if (pump->relay->fault.deed == RELAY_HOLD) {
+            hold(pump->relay);
+        }
     }
     return write_all(pump->out, frame, bytes) && !last;
 }
@@ -189,7 +210,7 @@ static void *pump_run(void *opaque)
         bytes = read_frame(pump->in, frame);
         on = bytes && hand_on(pump, frame[FRAME_TYPE_AT], frame, bytes);
     }
-    if (relay_has_struck(pump->relay) && pump->relay->fault.deed != RELAY_ADD) {
+    if (relay_has_struck(pump->relay) && ends_it(&pump->relay->fault)) {
         relay_cut(pump->relay);
     }
     /* An end is handed on as well, after all that came before it. */
@@ -252,6 +273,7 @@ Relay *relay_new(const char *path, const char *to, const RelayFault *fault,
     struct sockaddr_un own;
 
     g_mutex_init(&relay->lock);
+    g_cond_init(&relay->changed);
     relay->fault = *fault;
     relay->sockets = g_array_new(FALSE, FALSE, sizeof(int));
     relay->threads = g_ptr_array_new();
@@ -291,8 +313,31 @@ void relay_free(Relay *relay)
     close(relay->listener);
     g_ptr_array_unref(relay->threads);
     g_array_unref(relay->sockets);
+    g_cond_clear(&relay->changed);
     g_mutex_clear(&relay->lock);
     g_free(relay);
+}
+
+void relay_release(Relay *relay)
+{
+    g_mutex_lock(&relay->lock);
+    relay->released = true;
+    g_cond_broadcast(&relay->changed);
+    g_mutex_unlock(&relay->lock);
+}
+
+bool relay_wait_struck(Relay *relay, double seconds)
+{
+    int64_t deadline = g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
+    bool struck;
+
+    g_mutex_lock(&relay->lock);
+    while (!relay->struck &&
+           g_cond_wait_until(&relay->changed, &relay->lock, deadline)) {
+    }
+    struck = relay->struck;
+    g_mutex_unlock(&relay->lock);
+    return struck;
 }
 
 bool relay_has_struck(Relay *relay)

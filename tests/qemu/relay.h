@@ -22,7 +22,8 @@ typedef enum RelayDeed {
     RELAY_CUT_BEFORE, /* the frame never arrives, nor does anything else */
     RELAY_CUT_WITHIN, /* half of it does */
     RELAY_CUT_AFTER,
-    RELAY_ADD, /* to the little-endian number in it */
+    RELAY_ADD,  /* to the little-endian number in it */
+    RELAY_HOLD, /* it and what comes after wait for relay_release() */
 } RelayDeed;
 
 /* What is done to the @nth (from 0) such frame of that side, counted over all
@@ -46,6 +47,11 @@ void relay_free(Relay *relay);
 
 /* Whether the frame came by. */
 bool relay_has_struck(Relay *relay);
+/* The same, once it has or @seconds have passed. */
+bool relay_wait_struck(Relay *relay, double seconds);
+
+/* Hands on what was held back. */
+void relay_release(Relay *relay);
 
 /* All connections end now, as when a cable is pulled and TCP noticed. */
 void relay_cut(Relay *relay);

@@ -4,8 +4,12 @@
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
 
+#include <string.h>
+
 #include "loop.h"
+#include "relay.h"
 #include "rows.h"
+#include "shmig/wire/frame.h"
 
 static bool cancel(Pair *pair, GError **errp)
 {
@@ -127,7 +131,113 @@ static bool dest_quits(Pair *pair, GError **errp)
            pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
+/* --- once the guest was given away --- */
+
+static bool source_is(Pair *pair, const char *wanted, GError **errp)
+{
+    g_autoptr(JsonNode) status =
+        qmp_call(pair->source->qmp, errp, "query-status", NULL);
+
+    if (!status) {
+        return false;
+    }
+    if (!g_str_equal(json_text_at(status, "status"), wanted)) {
+        return harness_fail(errp, "the source is \"%s\", not \"%s\"",
+                            json_text_at(status, "status"), wanted);
+    }
+    return true;
+}
+
+/* The destination has COMMIT, the source not its answer: a cancel changes
+ * nothing, and says so. */
+static bool cancel_refused(Pair *pair, Relay *relay, GError **errp)
+{
+    g_autofree char *printed = NULL;
+    g_autoptr(JsonNode) info = NULL;
+
+    if (!relay_wait_struck(relay, PAIR_MOVE_SECONDS)) {
+        return harness_fail(errp, "the destination does not say RUNNING");
+    }
+    if (!qmp_run(pair->source->qmp, errp, "migrate_cancel", NULL)) {
+        return false;
+    }
+    printed = machine_stderr(pair->source);
+    if (!row_said(printed, errp)) {
+        return false;
+    }
+    info = pair_query(pair, errp);
+    if (!info) {
+        return false;
+    }
+    if (!g_str_equal(json_text_at(info, "status"), "device")) {
+        return harness_fail(errp, "the source's status is \"%s\"",
+                            json_text_at(info, "status"));
+    }
+    return source_is(pair, "finish-migrate", errp) &&
+           guest_wait_beats(pair->dest->guest, 1, PAIR_MOVE_SECONDS, errp);
+}
+
+/* The answer comes in the end. */
+static bool then_completes(Pair *pair, Relay *relay, GError **errp)
+{
+    relay_release(relay);
+    return pair_wait_moved(pair, errp) &&
+           source_is(pair, "postmigrate", errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+/* It never comes: the source stays as it is, whatever the user had asked. */
+static bool then_stays_paused(Pair *pair, Relay *relay, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+
+    relay_cut(relay);
+    sentence = pair_wait_failed(pair, errp);
+    if (!sentence) {
+        return false;
+    }
+    if (!strstr(sentence, "the destination may own it")) {
+        return harness_fail(errp, "it does not say who may own the guest: %s",
+                            sentence);
+    }
+    return source_is(pair, "paused", errp) &&
+           pair_verify(pair->dest, pair->disks, errp) &&
+           source_is(pair, "paused", errp) && pair_quit(pair, errp);
+}
+
+static bool with_running_held(Pair *pair,
+                              bool (*then)(Pair *, Relay *, GError **),
+                              GError **errp)
+{
+    static const RelayFault held = {
+        .deed = RELAY_HOLD,
+        .from = RELAY_DEST,
+        .frame = SHMIG_FRAME_RUNNING,
+    };
+    g_autofree char *path = g_strdup_printf("%s/relay", pair->dir);
+    g_autofree char *to = g_strdup_printf("%s/move", pair->dir);
+    Relay *relay = relay_new(path, to, &held, errp);
+    bool ok = relay &&
+              qmp_run(pair->source->qmp, errp, "migrate",
+                      "{'uri': 'shmig:unix:%s,channels=2'}", path) &&
+              cancel_refused(pair, relay, errp) && then(pair, relay, errp);
+
+    relay_free(relay);
+    return ok;
+}
+
+static bool too_late(Pair *pair, GError **errp)
+{
+    return with_running_held(pair, then_completes, errp);
+}
+
+static bool too_late_and_cut(Pair *pair, GError **errp)
+{
+    return with_running_held(pair, then_stays_paused, errp);
+}
+
 /* clang-format off */
+#define TOO_LATE "cannot be cancelled any more|given to the destination"
 #define RAW { .format = "raw" }
 #define QCOW2 { .format = "qcow2" }
 #define EMPTY { .format = "raw", .content = IMAGE_EMPTY }
@@ -149,6 +259,9 @@ static const Row rows[] = {
     { CANCEL "yank", { TCG, BUSY, .slow = true }, by_yank },
     { CANCEL "source-quits", { TCG, BUSY, .slow = true }, source_quits },
     { CANCEL "destination-quits", { KVM, BUSY, .slow = true }, dest_quits },
+    { CANCEL "too-late", { KVM, BUSY, .dest_runs = true }, too_late, TOO_LATE },
+    { CANCEL "too-late/cut", { KVM, BUSY, .dest_runs = true },
+      too_late_and_cut, TOO_LATE },
 };
 /* clang-format on */
 
