@@ -5,8 +5,8 @@
  * become pending any more, the final drain.
  *
  * Inline payloads go first so that the queue stays short; but after
- * INLINE_RUN bytes of them a bulk frame has its turn, so that a guest that
- * writes all the time cannot hold the copy up.
+ * INLINE_RUN bytes of them a frame of the copy, disk or RAM, has its turn: the
+ * queue of a guest that writes all the time is never empty.
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
@@ -14,6 +14,8 @@
 #include <errno.h>
 
 #define INLINE_RUN (4u << 20)
+/* What a frame of them counts at least: zeroes have no payload. */
+#define INLINE_FRAME (64u << 10)
 /* With a bandwidth limit a frame is about this part of a second. */
 #define LIMITED_FRAMES_PER_S 20
 #define MIN_FRAME (64u << 10)
@@ -130,7 +132,7 @@ static bool send_inline(ShmigSourceChannel *sc, ShmigConn *conn)
         shmig_count(&item->stats->mirrored_bytes, item->length);
     }
     sc->sending_inline = list;
-    sc->inline_run += sc->batch.payload;
+    sc->inline_run += MAX(sc->batch.payload, INLINE_FRAME);
     charge(sc, sc->batch.payload);
     shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
                          sc->batch.iov, sc->batch.n_iov);
@@ -159,7 +161,6 @@ static bool send_bulk(ShmigSourceChannel *sc, ShmigConn *conn)
         return false;
     }
     sc->sending_bulk = true;
-    sc->inline_run = 0;
     charge(sc, sc->batch.payload);
     shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
                          sc->batch.iov, sc->batch.n_iov);
@@ -244,6 +245,16 @@ static void drain_for_good(ShmigSourceChannel *sc)
     }
 }
 
+/* A frame of disk ranges or RAM. */
+static bool send_copy(ShmigSourceChannel *sc, ShmigConn *conn)
+{
+    if (send_bulk(sc, conn) || send_ram(sc, conn, sc->seen_finishing)) {
+        sc->inline_run = 0;
+        return true;
+    }
+    return false;
+}
+
 static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
 {
     ShmigSourceChannel *sc = opaque;
@@ -265,7 +276,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
     late = sc->seen_finishing
                ? 0
                : shmig_bucket_left(&src->bucket, now_ns(), sc->place);
-    if (sc->inline_run >= INLINE_RUN && late <= 0 && send_bulk(sc, conn)) {
+    if (sc->inline_run >= INLINE_RUN && late <= 0 && send_copy(sc, conn)) {
         return true;
     }
     if (send_inline(sc, conn)) {
@@ -275,7 +286,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
         *wait_ns = late;
         return false;
     }
-    if (send_bulk(sc, conn) || send_ram(sc, conn, sc->seen_finishing)) {
+    if (send_copy(sc, conn)) {
         return true;
     }
     if (last && shmig_bulk_done(sc->bulk)) {

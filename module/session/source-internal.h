@@ -28,7 +28,7 @@ typedef struct ShmigSourceChannel {
     ShmigInline *sending_inline;
     bool sending_bulk;
     uint32_t sending_bytes;
-    uint64_t inline_run; /* inline bytes since the last bulk frame */
+    uint64_t inline_run; /* inline bytes since the copy had a turn */
     uint64_t place;      /* in the line for max-bandwidth */
     bool seen_finishing;
     bool final_given; /* DRAIN(FINAL) is queued */

@@ -40,6 +40,9 @@ static void *source_thread(void *opaque)
     if (raw->started) {
         raw->started(raw);
     }
+    if (raw->by_hand) {
+        return NULL;
+    }
     if (!shmig_source_start_ram(raw->source, &raw->error)) {
         return NULL;
     }
@@ -51,24 +54,32 @@ static void *source_thread(void *opaque)
     return NULL;
 }
 
-static void make_source(RawDest *raw)
+static void make_source(RawDest *raw, FakeDisk *disk, uint64_t disk_bytes)
 {
     ShmigOffer *offer = shmig_offer_new("fake-machine", raw->channels);
     g_autoptr(GError) error = NULL;
     ShmigRegion *region;
 
     shmig_offer_add_ram(offer, "ram0", RAW_DEST_RAM, RAW_DEST_RAM, 4096);
+    if (disk) {
+        shmig_offer_add_disk(offer, "vda", "raw", "", disk_bytes);
+    }
     raw->source = shmig_source_new(offer, &error);
     g_assert_no_error(error);
     region = shmig_source_ram_region(raw->source, 0);
     shmig_source_set_ram(raw->source, 0, raw->ram);
+    if (disk) {
+        raw->mirror =
+            shmig_source_set_disk(raw->source, 0, fake_disk_base(disk));
+    }
     shmig_source_set_tracker(raw->source,
                              shmig_generic_new(NULL, NULL, &region, 1));
     raw->stream = shmig_source_stream(raw->source);
 }
 
-RawDest *raw_dest_new_with(unsigned channels, int timeout_ms,
-                           void (*started)(RawDest *raw))
+static RawDest *new (unsigned channels, int timeout_ms,
+                     void (*started)(RawDest *raw), FakeDisk *disk,
+                     uint64_t disk_bytes)
 {
     RawDest *raw = g_new0(RawDest, 1);
 
@@ -87,9 +98,22 @@ RawDest *raw_dest_new_with(unsigned channels, int timeout_ms,
         raw->fds[i] = fds[0];
         raw->peer[i] = raw_peer(fds[1]);
     }
-    make_source(raw);
+    raw->by_hand = disk != NULL;
+    make_source(raw, disk, disk_bytes);
     raw->thread = g_thread_new("source", source_thread, raw);
     return raw;
+}
+
+RawDest *raw_dest_new_with(unsigned channels, int timeout_ms,
+                           void (*started)(RawDest *raw))
+{
+    return new (channels, timeout_ms, started, NULL, 0);
+}
+
+RawDest *raw_dest_new_disk(unsigned channels, FakeDisk *disk,
+                           uint64_t disk_bytes)
+{
+    return new (channels, 60000, NULL, disk, disk_bytes);
 }
 
 RawDest *raw_dest_new(unsigned channels)

@@ -6,6 +6,7 @@
 #ifndef TESTS_FAKES_RAW_DEST_H
 #define TESTS_FAKES_RAW_DEST_H
 
+#include "fake-disk.h"
 #include "raw-peer.h"
 #include "shmig/session/source.h"
 
@@ -19,8 +20,10 @@ struct RawDest {
     RawPeer peer[RAW_DEST_CHANNELS];
     ShmigHello hello; /* the source's on channel 0 */
     ShmigSource *source;
-    int stream; /* the source's QEMU end of it */
+    int stream;          /* the source's QEMU end of it */
+    ShmigMirror *mirror; /* of the disk, if there is one */
     int timeout_ms;
+    bool by_hand; /* the test is the control thread after start() */
     /* On its thread, when its channels have started; or NULL. */
     void (*started)(RawDest *raw);
     uint8_t *ram;
@@ -37,6 +40,13 @@ RawDest *raw_dest_new(unsigned channels);
 /* The same with a time limit for each handshake, and something to do. */
 RawDest *raw_dest_new_with(unsigned channels, int timeout_ms,
                            void (*started)(RawDest *raw));
+/*
+ * The same, with @disk as region 1, its whole length pending.  When the test
+ * has said GO and called raw_dest_end(), what the control thread does is the
+ * test's.
+ */
+RawDest *raw_dest_new_disk(unsigned channels, FakeDisk *disk,
+                           uint64_t disk_bytes);
 void raw_dest_free(RawDest *raw);
 
 /* Hears the hello of @channel; the reply that would be right. */
