@@ -107,6 +107,8 @@ void shmig_outgoing_end(void);
 
 /* save.c */
 void shmig_register_savevm(void);
+/* Keeps the first error, in QEMU and for the peer; takes it; always -EIO. */
+int shmig_save_fail(ShmigOutgoing *out, Error *error);
 /* Tells QEMU's counters what the session has sent. */
 void shmig_count_sent(ShmigOutgoing *out);
 

@@ -29,6 +29,7 @@
 #include "system/runstate.h"
 
 #include "glue.h"
+#include "late.h"
 #include "tracker.h"
 #include "trace.h"
 
@@ -413,5 +414,6 @@ void shmig_mig_init(void)
     static NotifierWithReturn notifier;
 
     shmig_register_savevm();
+    shmig_register_late();
     migration_add_notifier(&notifier, precopy_setup);
 }

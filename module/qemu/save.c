@@ -52,8 +52,7 @@ static bool is_active(void *opaque)
     return migrate_shmig();
 }
 
-/* Keeps the first error, in QEMU and for the peer; always -EIO. */
-static int fail(ShmigOutgoing *out, Error *error)
+int shmig_save_fail(ShmigOutgoing *out, Error *error)
 {
     shmig_let_cancel_through();
     shmig_outgoing_fail(out, error_get_pretty(error));
@@ -67,7 +66,7 @@ static int fail_gerror(ShmigOutgoing *out, GError *gerr)
     Error *error = NULL;
 
     shmig_propagate(&error, gerr);
-    return fail(out, error);
+    return shmig_save_fail(out, error);
 }
 
 static int save_setup(QEMUFile *f, void *opaque, Error **errp)
@@ -350,7 +349,8 @@ static bool finish(ShmigOutgoing *out, Error **errp)
     before = now_ns();
     ok = harvest(out, true, &gerr);
     if (ok) {
-        /* Disks may need the main loop, and a user may cancel. */
+        /* Disks may need the main loop, and a user may cancel.  What devices
+         * write meanwhile is sent by late.c. */
         bql_unlock();
         ok = shmig_source_finish(out->source, &gerr);
         bql_lock();
@@ -370,7 +370,7 @@ static int save_complete(QEMUFile *f, void *opaque)
 
     shmig_set_phase(out, SHMIG_PHASE_SWITCHOVER);
     if (!finish(out, &error)) {
-        return fail(out, error);
+        return shmig_save_fail(out, error);
     }
     qemu_put_be32(f, SHMIG_SECTION_END);
     return 0;

@@ -141,6 +141,39 @@ static void take_all(DirtyLog *log)
     }
 }
 
+/* What was found in a block, as pages. */
+static void add_pages(GArray *pages, const ShmigRamBlockRef *block,
+                      unsigned index, const uint64_t *found)
+{
+    const unsigned long *bits = found;
+    uint64_t n = block->used_bytes >> TARGET_PAGE_BITS;
+
+    for (uint64_t i = find_first_bit(bits, n); i < n;
+         i = find_next_bit(bits, n, i + 1)) {
+        g_array_append_vals(pages,
+                            &(ShmigLatePage) { .block = index, .page = i }, 1);
+    }
+}
+
+void shmig_tracker_take_late(const ShmigRamBlocks *ram, GArray *pages)
+{
+    RCU_READ_LOCK_GUARD();
+    for (unsigned i = 0; i < ram->n; i++) {
+        const ShmigRamBlockRef *block = &ram->blocks[i];
+        uint64_t words =
+            DIV_ROUND_UP(block->used_bytes >> TARGET_PAGE_BITS, 64);
+        g_autofree uint64_t *found = g_new0(uint64_t, words);
+
+        if (!take_bits(block, found, words)) {
+            continue;
+        }
+        if (shmig_ram_block_discards(block)) {
+            forget_discarded(block, found);
+        }
+        add_pages(pages, block, i, found);
+    }
+}
+
 static int log_sync(void *opaque, bool last)
 {
     bool ours = lock_bql();

@@ -12,6 +12,18 @@
 /* Tracks the blocks of @ram, which outlive it.  Main thread, BQL. */
 ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram, ShmigSource *source);
 
+/* A page that was written: an index into the blocks, and one into its pages. */
+typedef struct ShmigLatePage {
+    unsigned block;
+    uint64_t page;
+} ShmigLatePage;
+
+/*
+ * The guest is stopped: takes what QEMU itself has written since the last
+ * harvest, as ShmigLatePages, out of QEMU's log.  BQL.
+ */
+void shmig_tracker_take_late(const ShmigRamBlocks *ram, GArray *pages);
+
 /*
  * KVM's own bitmaps, with @extra for all the rest; @extra itself if KVM
  * cannot be asked.  The regions are those of @ram.
