@@ -165,7 +165,8 @@ Image *image_new(const char *dir, const char *name, const char *format,
     Image *image = g_new0(Image, 1);
     bool made;
 
-    image->path = g_strdup_printf("%s/%s.%s", dir, name, format);
+    image->file = g_strdup_printf("%s/%s.%s", dir, name, format);
+    image->path = g_strdup(image->file);
     image->format = format;
     image->bytes = bytes;
     if (g_str_equal(format, "raw")) {
@@ -181,10 +182,23 @@ Image *image_new(const char *dir, const char *name, const char *format,
     return image;
 }
 
+bool image_put_on(Image *image, StorageKind kind, GError **errp)
+{
+    image->storage = storage_new(kind, image->file, errp);
+    if (!image->storage) {
+        return false;
+    }
+    g_free(image->path);
+    image->path = g_strdup(storage_path(image->storage));
+    return true;
+}
+
 void image_free(Image *image)
 {
     if (image) {
-        unlink(image->path);
+        storage_free(image->storage);
+        unlink(image->file);
+        g_free(image->file);
         g_free(image->path);
         g_free(image);
     }
@@ -201,8 +215,8 @@ int64_t image_allocated(const Image *image, GError **errp)
 {
     struct stat st;
 
-    if (stat(image->path, &st) < 0) {
-        harness_fail(errp, "%s: %s", image->path, g_strerror(errno));
+    if (stat(image->file, &st) < 0) {
+        harness_fail(errp, "%s: %s", image->file, g_strerror(errno));
         return -1;
     }
     return (int64_t)st.st_blocks * 512;

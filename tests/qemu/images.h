@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "storage.h"
+
 /* What an image holds behind the region that the guest writes. */
 typedef enum ImageContent {
     IMAGE_HOLES, /* random data with holes between */
@@ -15,9 +17,12 @@ typedef enum ImageContent {
 } ImageContent;
 
 typedef struct Image {
-    char *path;
+    char
+        *path; /* what QEMU opens: the file, unless image_put_on() was called */
     const char *format; /* "raw" or "qcow2" */
     uint64_t bytes;
+    char *file;
+    Storage *storage;
 } Image;
 
 /*
@@ -27,6 +32,8 @@ typedef struct Image {
 Image *image_new(const char *dir, const char *name, const char *format,
                  uint64_t bytes, uint64_t from, ImageContent content,
                  GError **errp);
+/* From now on QEMU is to reach it by way of that. */
+bool image_put_on(Image *image, StorageKind kind, GError **errp);
 /* Deletes the file too. */
 void image_free(Image *image);
 

@@ -43,6 +43,11 @@ const char *machine_qemu_img(void)
     return program("SHMIG_QEMU_IMG", BUILD_DIR "/qemu/qemu-img");
 }
 
+const char *machine_qemu_nbd(void)
+{
+    return program("SHMIG_QEMU_NBD", BUILD_DIR "/qemu/qemu-nbd");
+}
+
 const char *machine_guest_elf(void)
 {
     return program("SHMIG_GUEST", BUILD_DIR "/tests/guest/guest.elf");

@@ -234,7 +234,8 @@ static bool make_source_disks(Pair *pair, GError **errp)
         pair->source_disks[i] =
             image_new(pair->dir, name, disk->format, disk_bytes(pair),
                       REGION_MIB * MIB, disk->content, errp);
-        if (!pair->source_disks[i]) {
+        if (!pair->source_disks[i] ||
+            !image_put_on(pair->source_disks[i], disk->source_storage, errp)) {
             return false;
         }
         pair->disks += !disk->model;
@@ -266,6 +267,10 @@ static bool make_dest_disks(Pair *pair, GError **errp)
             image->path = g_strdup(pair->source_disks[i]->path);
         }
         pair->dest_disks[i] = image;
+        if (!disk->same_file &&
+            !image_put_on(image, disk->dest_storage, errp)) {
+            return false;
+        }
     }
     return true;
 }

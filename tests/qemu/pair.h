@@ -38,7 +38,8 @@ typedef struct PairDisk {
     const char *device;   /* its options, both sides */
     unsigned dest_mib;    /* size on the destination; default: the same */
     const char *dest_dir; /* where the destination's image is, if elsewhere */
-    bool only_source;     /* the destination has no such disk */
+    StorageKind source_storage, dest_storage; /* what an image is put on */
+    bool only_source; /* the destination has no such disk */
     bool only_dest;
     bool same_file; /* the destination opens the source's image */
 } PairDisk;

@@ -184,6 +184,9 @@ static bool auto_converge(Pair *pair, GError **errp)
 #define DEVICE(model_, options_) \
     { .format = "raw", .model = model_, .device = options_ }
 #define DRIVE(format_, drive_) { .format = format_, .drive = drive_ }
+#define FROM_TO(source_, dest_) \
+    { .format = "raw", .source_storage = STORAGE_##source_, \
+      .dest_storage = STORAGE_##dest_ }
 #define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
 #define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
 #define EAGER .accel = "kvm", .vcpus = 2, .guest = "dirty=max"
@@ -255,6 +258,17 @@ static const Row rows[] = {
       { TCG, .disks = { DRIVE("raw", "file.driver=blkdebug,"
                                      "file.image.filename={image}") } },
       pair_move },
+
+    { OPTIONS "host-device",
+      { KVM, .disks = { FROM_TO(DEVICE, DEVICE), FROM_TO(DEVICE, FILE),
+                        FROM_TO(FILE, DEVICE) } }, pair_move },
+    { OPTIONS "host-device/direct",
+      { TCG, .disks = { { .format = "raw", .drive = "cache=none",
+                          .source_storage = STORAGE_DEVICE,
+                          .dest_storage = STORAGE_DEVICE } } }, pair_move },
+    { OPTIONS "network-disk",
+      { KVM, .disks = { FROM_TO(EXPORT, EXPORT), FROM_TO(EXPORT, FILE),
+                        FROM_TO(FILE, EXPORT) } }, pair_move },
 
     { OPTIONS "file-backed-memory",
       { KVM, .arguments = RAM_FILE, .disks = { RAW } }, pair_move },

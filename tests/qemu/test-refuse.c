@@ -240,6 +240,9 @@ static bool second_source(Pair *pair, GError **errp)
 #define ONLY_DEST { .format = "raw", .only_dest = true }
 #define SAME(format_) \
     { .format = format_, .same_file = true, .drive = "cache=none" }
+#define SAME_ON(storage_) \
+    { .format = "raw", .same_file = true, .drive = "cache=none", \
+      .source_storage = STORAGE_##storage_ }
 #define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
 #define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
 #define REFUSE "/qemu/refuse/"
@@ -260,6 +263,10 @@ static const Row rows[] = {
       by_dest, "\"disk0\"|very same file" },
     { REFUSE "disk-same-file/qcow2", { TCG, .disks = { SAME("qcow2") } },
       by_dest, "\"disk0\"|very same file" },
+    { REFUSE "disk-same-device", { TCG, .disks = { RAW, SAME_ON(DEVICE) } },
+      by_dest, "\"disk1\"|very same file or device" },
+    { REFUSE "disk-same-export", { TCG, .disks = { RAW, SAME_ON(EXPORT) } },
+      by_dest, "\"disk1\"|very same file or device" },
     { REFUSE "disk-read-only",
       { TCG, .arguments = "-device virtio-scsi-pci,id=scsi",
         .disks = { RAW, { .format = "raw", .model = "scsi-hd",
