@@ -17,7 +17,12 @@ const Row *row_now(void)
 
 bool row_said(const char *text, GError **errp)
 {
-    g_auto(GStrv) words = g_strsplit(now->expect ? now->expect : "", "|", -1);
+    return row_said_words(text, now->expect, errp);
+}
+
+bool row_said_words(const char *text, const char *expect, GError **errp)
+{
+    g_auto(GStrv) words = g_strsplit(expect ? expect : "", "|", -1);
 
     g_test_message("%s", text);
     for (unsigned i = 0; words[i]; i++) {

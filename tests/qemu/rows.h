@@ -35,6 +35,8 @@ const Row *row_now(void);
 
 /* Whether @text has all the words that the row expects. */
 bool row_said(const char *text, GError **errp);
+/* Whether it has those. */
+bool row_said_words(const char *text, const char *expect, GError **errp);
 
 /* For a function that finds out that its row cannot run here. */
 bool row_skip(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
