@@ -158,7 +158,8 @@ static bool mine(const ShmigBulk *bulk, uint32_t disk, uint64_t stripe)
  * Finds the next run of pending granules in the channel's stripes from the
  * walk's place on, at most once round; false if there is none.
  */
-static bool walk(ShmigBulk *bulk, uint64_t *first, uint64_t *n)
+static bool walk(ShmigBulk *bulk, uint32_t max_bytes, uint64_t *first,
+                 uint64_t *n)
 {
     for (uint32_t i = 0; i <= bulk->n_disks; i++) {
         ShmigRegion *region = bulk->disks[bulk->walk_disk].region;
@@ -171,7 +172,7 @@ static bool walk(ShmigBulk *bulk, uint64_t *first, uint64_t *n)
             if (mine(bulk, bulk->walk_disk, bulk->walk_stripe)) {
                 *n = shmig_region_find(
                     region, at, MIN(at + per_stripe, region->n_granules),
-                    BUFFER_BYTES >> region->granule_shift, first);
+                    MAX(max_bytes >> region->granule_shift, 1), first);
                 if (*n) {
                     return true;
                 }
@@ -200,16 +201,17 @@ static void slot_take(ShmigBulk *bulk, Slot *slot, uint64_t first, uint64_t n)
     slot_step(slot);
 }
 
-void shmig_bulk_fill(ShmigBulk *bulk)
+void shmig_bulk_fill(ShmigBulk *bulk, uint32_t max_bytes)
 {
     uint64_t first, n;
 
+    max_bytes = MIN(max_bytes, BUFFER_BYTES);
     if (!bulk->n_disks || bulk->error) {
         return;
     }
     for (unsigned i = 0; i < bulk->n_slots; i++) {
         if (bulk->slots[i].state == SLOT_FREE) {
-            if (!walk(bulk, &first, &n)) {
+            if (!walk(bulk, max_bytes, &first, &n)) {
                 return;
             }
             slot_take(bulk, &bulk->slots[i], first, n);
@@ -321,7 +323,7 @@ bool shmig_bulk_done(ShmigBulk *bulk)
             return false;
         }
     }
-    return !bulk->n_disks || !walk(bulk, &first, &n);
+    return !bulk->n_disks || !walk(bulk, 1, &first, &n);
 }
 
 int shmig_bulk_error(const ShmigBulk *bulk, uint32_t *disk, uint64_t *offset)

@@ -29,8 +29,11 @@ ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
 /* Nothing may be in flight. */
 void shmig_bulk_free(ShmigBulk *bulk);
 
-/* Starts reads as long as there are free buffers and pending ranges. */
-void shmig_bulk_fill(ShmigBulk *bulk);
+/*
+ * Starts reads as long as there are free buffers and pending ranges, of at
+ * most @max_bytes each, but at least a granule.
+ */
+void shmig_bulk_fill(ShmigBulk *bulk, uint32_t max_bytes);
 
 /*
  * Fills @batch with the oldest range that is read and may go out now (see

@@ -267,7 +267,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
     if (!__atomic_load_n(&src->go, __ATOMIC_ACQUIRE) || sc->final_given) {
         return false;
     }
-    shmig_bulk_fill(sc->bulk);
+    shmig_bulk_fill(sc->bulk, SHMIG_MAX_PAYLOAD);
     if (shmig_bulk_error(sc->bulk, &disk, &offset)) {
         fail_disk(sc);
         return false;

@@ -105,7 +105,7 @@ static void test_data(void)
 
     fake_disk_poke(w->fake[0], 2 * GRANULE, GRANULE, w->pattern);
     pend(w, 0, 2, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_cmpuint(w->disks[0].region->pending_granules, ==, 0);
     g_assert_false(shmig_bulk_done(w->bulk));
     g_assert_true(next(w));
@@ -121,12 +121,31 @@ static void test_data(void)
     world_free(w);
 }
 
+/* Not more at once than the caller likes; but a granule. */
+static void test_short_frames(void)
+{
+    static const uint32_t limits[] = { 0, GRANULE, 3 * GRANULE - 1 };
+    World *w = world_new(STRIPE, 0, 1, 1);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++) {
+        pend(w, 0, 4 * i, 3);
+        shmig_bulk_fill(w->bulk, limits[i]);
+        g_assert_true(next(w));
+        g_assert_cmpuint(w->batch.n_records, ==, 1);
+        check_record(w, 0, 0, SHMIG_RECORD_ZERO, 4 * i * (uint64_t)GRANULE,
+                     i < 2 ? GRANULE : 2 * GRANULE);
+        shmig_bulk_sent(w->bulk);
+        shmig_region_clear(w->disks[0].region, 0, UINT64_MAX);
+    }
+    world_free(w);
+}
+
 static void test_hole_is_not_read(void)
 {
     World *w = world_new(STRIPE, 0, 1, 2);
 
     pend(w, 0, 0, UINT64_MAX);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_true(next(w));
     g_assert_cmpuint(w->batch.n_records, ==, 1);
     check_record(w, 0, 0, SHMIG_RECORD_ZERO, 0, MIB);
@@ -145,7 +164,7 @@ static void test_holes_within_a_granule(void)
     fake_disk_poke(w->fake[0], 16384, 4096, zeroes);
     fake_disk_poke(w->fake[0], 20480, 4096, w->pattern);
     pend(w, 0, 0, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_true(next(w));
     g_assert_cmpuint(w->batch.n_records, ==, 5);
     check_record(w, 0, 0, SHMIG_RECORD_ZERO, 0, 8192);
@@ -167,7 +186,7 @@ static void test_odd_extents(void)
     fake_disk_poke(w->fake[0], STRIPE, 512, w->pattern);
     fake_disk_poke(w->fake[0], 512, 512, w->pattern);
     pend(w, 0, 0, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_true(next(w));
     check_record(w, 0, 0, SHMIG_RECORD_DATA, 0, 4096);
     bytes = w->batch.iov[0].iov_base;
@@ -176,7 +195,7 @@ static void test_odd_extents(void)
     g_assert_cmpuint(bytes[1024], ==, 0);
     shmig_bulk_sent(w->bulk);
     pend(w, 0, STRIPE / GRANULE, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_true(next(w));
     g_assert_cmpuint(w->batch.n_records, ==, 1);
     check_record(w, 0, 0, SHMIG_RECORD_DATA, STRIPE, 512);
@@ -188,7 +207,7 @@ static void test_short_end_is_a_hole(void)
     World *w = world_new(STRIPE + 512, 0, 1, 2);
 
     pend(w, 0, STRIPE / GRANULE, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_true(next(w));
     check_record(w, 0, 0, SHMIG_RECORD_ZERO, STRIPE, 512);
     world_free(w);
@@ -203,7 +222,7 @@ static void test_order(void)
     fake_disk_poke(w->fake[0], MIB, MIB, w->pattern);
     fake_disk_set_mode(w->fake[0], FAKE_DISK_HELD);
     pend(w, 0, 0, UINT64_MAX);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     for (unsigned i = 0; i < 2; i++) {
         /* The second slot's status, then its read. */
         fake_disk_wait_held(w->fake[0], 2);
@@ -229,7 +248,7 @@ static void test_waits_for_the_lane(void)
     shmig_lane_written(&w->lane, w->disks[0].region, &w->disks[0].stats, 0, 512,
                        w->pattern);
     pend(w, 0, 0, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_false(next(w));
     shmig_inline_free(shmig_lane_pop(&w->lane, MIB, 1));
     g_assert_true(next(w));
@@ -244,7 +263,7 @@ static void test_written_while_read(void)
     fake_disk_poke(w->fake[0], 0, GRANULE, w->pattern);
     fake_disk_set_mode(w->fake[0], FAKE_DISK_HELD);
     pend(w, 0, 0, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     fake_disk_poke(w->fake[0], 512, 512, w->pattern + 1024);
     shmig_lane_written(&w->lane, w->disks[0].region, &w->disks[0].stats, 512,
                        512, w->pattern + 1024);
@@ -252,7 +271,7 @@ static void test_written_while_read(void)
     g_assert_true(next(w));
     shmig_bulk_sent(w->bulk);
     g_assert_false(shmig_bulk_done(w->bulk));
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_true(next(w));
     g_assert_cmpmem((uint8_t *)w->batch.iov[0].iov_base + 512, 512,
                     w->pattern + 1024, 512);
@@ -266,8 +285,8 @@ static void test_buffers_are_bounded(void)
 
     fake_disk_set_mode(w->fake[0], FAKE_DISK_HELD);
     pend(w, 0, 0, UINT64_MAX);
-    shmig_bulk_fill(w->bulk);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_cmpuint(fake_disk_held(w->fake[0]), ==, 3);
     g_assert_cmpuint(w->disks[0].region->pending_granules, ==,
                      (4 * STRIPE - 3 * MIB) / GRANULE);
@@ -282,7 +301,7 @@ static void test_own_stripes_of_all_disks(void)
     pend(w, 0, 0, UINT64_MAX);
     pend(w, 1, 0, UINT64_MAX);
     do {
-        shmig_bulk_fill(w->bulk);
+        shmig_bulk_fill(w->bulk, MIB);
         while (next(w)) {
             const ShmigRecord *r = &w->batch.records[0];
 
@@ -308,14 +327,14 @@ static void test_error(gconstpointer cmd)
     fake_disk_fail_range(w->fake[1], GPOINTER_TO_UINT(cmd), 3 * GRANULE, 512,
                          EIO);
     pend(w, 1, 3, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_false(next(w));
     g_assert_cmpint(shmig_bulk_error(w->bulk, &disk, &offset), ==, -EIO);
     g_assert_cmpuint(disk, ==, 1);
     g_assert_cmpuint(offset, ==, 3 * GRANULE);
     g_assert_false(shmig_bulk_done(w->bulk));
     pend(w, 0, 0, 1);
-    shmig_bulk_fill(w->bulk);
+    shmig_bulk_fill(w->bulk, MIB);
     g_assert_true(shmig_bulk_quiet(w->bulk));
     world_free(w);
 }
@@ -325,7 +344,7 @@ static void test_no_disks(void)
     World *w = world_new(STRIPE, 0, 1, 2);
     ShmigBulk *none = shmig_bulk_new(w->ring, &w->lane, NULL, 0, 0, 1, 2);
 
-    shmig_bulk_fill(none);
+    shmig_bulk_fill(none, MIB);
     g_assert_false(shmig_bulk_next(none, &w->batch));
     g_assert_true(shmig_bulk_quiet(none));
     g_assert_true(shmig_bulk_done(none));
@@ -337,6 +356,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/disk/bulk/data", test_data);
+    g_test_add_func("/disk/bulk/short-frames", test_short_frames);
     g_test_add_func("/disk/bulk/hole", test_hole_is_not_read);
     g_test_add_func("/disk/bulk/holes-within", test_holes_within_a_granule);
     g_test_add_func("/disk/bulk/odd-extents", test_odd_extents);
