@@ -7,6 +7,9 @@
  * Inline payloads go first so that the queue stays short; but after
  * INLINE_RUN bytes of them a frame of the copy, disk or RAM, has its turn: the
  * queue of a guest that writes all the time is never empty.
+ *
+ * max-bandwidth bounds all of it up to the switch-over, which is not held
+ * back.  Then the queue fills, and the lane holds the guest's writes back.
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
@@ -16,9 +19,15 @@
 #define INLINE_RUN (4u << 20)
 /* What a frame of them counts at least: zeroes have no payload. */
 #define INLINE_FRAME (64u << 10)
-/* With a bandwidth limit a frame is about this part of a second. */
+/* A longer payload goes alone, so that a frame is never longer than one. */
+#define INLINE_FRAME_MAX (SHMIG_MAX_PAYLOAD / 2)
+/*
+ * With a bandwidth limit a frame is about this part of a second; a single
+ * guest write and a disk range that was read before the limit came are not
+ * cut.
+ */
 #define LIMITED_FRAMES_PER_S 20
-#define MIN_FRAME (64u << 10)
+#define MIN_FRAME (64u << 10) /* a granule of a disk */
 #define RATE_WINDOW_NS 100000000
 
 static int64_t now_ns(void)
@@ -110,17 +119,25 @@ static void measure(ShmigSourceChannel *sc, uint32_t bytes)
     }
 }
 
-/* Inline payloads are charged, but do not wait: the guest's writes do. */
 static void charge(ShmigSourceChannel *sc, uint32_t bytes)
 {
     sc->sending_bytes = bytes;
     shmig_bucket_take_place(&sc->src->bucket, now_ns(), bytes, &sc->place);
 }
 
+static uint32_t frame_limit(ShmigSourceChannel *sc)
+{
+    uint64_t rate = __atomic_load_n(&sc->src->bandwidth, __ATOMIC_RELAXED);
+
+    return rate ? CLAMP(rate / LIMITED_FRAMES_PER_S, MIN_FRAME,
+                        SHMIG_MAX_PAYLOAD)
+                : SHMIG_MAX_PAYLOAD;
+}
+
 static bool send_inline(ShmigSourceChannel *sc, ShmigConn *conn)
 {
-    ShmigInline *list =
-        shmig_lane_pop(&sc->lane, SHMIG_MAX_PAYLOAD / 2, SHMIG_MAX_RECORDS);
+    ShmigInline *list = shmig_lane_pop(
+        &sc->lane, MIN(INLINE_FRAME_MAX, frame_limit(sc)), SHMIG_MAX_RECORDS);
 
     if (!list) {
         return false;
@@ -165,15 +182,6 @@ static bool send_bulk(ShmigSourceChannel *sc, ShmigConn *conn)
     shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
                          sc->batch.iov, sc->batch.n_iov);
     return true;
-}
-
-static uint32_t frame_limit(ShmigSourceChannel *sc)
-{
-    uint64_t rate = __atomic_load_n(&sc->src->bandwidth, __ATOMIC_RELAXED);
-
-    return rate ? CLAMP(rate / LIMITED_FRAMES_PER_S, MIN_FRAME,
-                        SHMIG_MAX_PAYLOAD)
-                : SHMIG_MAX_PAYLOAD;
 }
 
 static bool send_ram(ShmigSourceChannel *sc, ShmigConn *conn, bool last)
@@ -267,7 +275,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
     if (!__atomic_load_n(&src->go, __ATOMIC_ACQUIRE) || sc->final_given) {
         return false;
     }
-    shmig_bulk_fill(sc->bulk, SHMIG_MAX_PAYLOAD);
+    shmig_bulk_fill(sc->bulk, frame_limit(sc));
     if (shmig_bulk_error(sc->bulk, &disk, &offset)) {
         fail_disk(sc);
         return false;
@@ -276,17 +284,14 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
     late = sc->seen_finishing
                ? 0
                : shmig_bucket_left(&src->bucket, now_ns(), sc->place);
-    if (sc->inline_run >= INLINE_RUN && late <= 0 && send_copy(sc, conn)) {
-        return true;
-    }
-    if (send_inline(sc, conn)) {
-        return true;
-    }
     if (late > 0) {
         *wait_ns = late;
         return false;
     }
-    if (send_copy(sc, conn)) {
+    if (sc->inline_run >= INLINE_RUN && send_copy(sc, conn)) {
+        return true;
+    }
+    if (send_inline(sc, conn) || send_copy(sc, conn)) {
         return true;
     }
     if (last && shmig_bulk_done(sc->bulk)) {

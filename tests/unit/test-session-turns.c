@@ -4,6 +4,7 @@
  * reads frame by frame, while the guest writes its disk all the time.
  */
 #include "raw-dest.h"
+#include "shmig/pace/bucket.h"
 
 #include <string.h>
 
@@ -118,9 +119,72 @@ static void test_ram_while_guest_writes(void)
     world_free(w);
 }
 
+/*
+ * max-bandwidth is over everything: guest writes as well, and they leave
+ * something of it to the copy.
+ */
+static void test_bandwidth(void)
+{
+    const uint64_t rate = 8 * MIB;
+    World *w = world_new();
+    uint64_t bytes, ns;
+    int64_t start;
+
+    copy_disk(w);
+    shmig_source_set_bandwidth(w->raw->source, rate);
+    start_ram(w);
+    w->bytes[RAM] = w->bytes[DISK] = 0;
+    start = g_get_monotonic_time();
+    do {
+        write_until_queued(w, 6 * MIB);
+        hear(w);
+        bytes = w->bytes[RAM] + w->bytes[DISK];
+    } while (bytes < 6 * MIB || (left(w, RAM) && bytes < 24 * MIB));
+    ns = (g_get_monotonic_time() - start) * 1000;
+    /* One frame and the burst may go at once. */
+    g_assert_cmpuint(bytes, <=,
+                     rate * (ns + SHMIG_BUCKET_BURST_NS) / 1000000000 + MIB);
+    g_assert_cmpuint(left(w, RAM), ==, 0);
+    g_assert_cmpuint(w->bytes[DISK], >, w->bytes[RAM]);
+    world_free(w);
+}
+
+static void *finish(void *opaque)
+{
+    World *w = opaque;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(shmig_source_finish(w->raw->source, &error));
+    return NULL;
+}
+
+/* The guest waits for the switch-over: at this rate it would be a minute. */
+static void test_bandwidth_at_the_end(void)
+{
+    World *w = world_new();
+    int64_t start;
+    GThread *thread;
+
+    copy_disk(w);
+    shmig_source_set_bandwidth(w->raw->source, 128 << 10);
+    start_ram(w);
+    write_until_queued(w, 6 * MIB);
+    start = g_get_monotonic_time();
+    thread = g_thread_new("finish", finish, w);
+    while (hear(w) != SHMIG_FRAME_DRAIN) {
+    }
+    g_thread_join(thread);
+    g_assert_cmpint(g_get_monotonic_time() - start, <, 20 * G_USEC_PER_SEC);
+    g_assert_cmpuint(w->bytes[DISK], >=, 6 * MIB);
+    g_assert_cmpuint(left(w, RAM), ==, 0);
+    world_free(w);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/session/turns/ram", test_ram_while_guest_writes);
+    g_test_add_func("/session/turns/bandwidth", test_bandwidth);
+    g_test_add_func("/session/turns/bandwidth-end", test_bandwidth_at_the_end);
     return g_test_run();
 }
