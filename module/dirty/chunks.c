@@ -2,6 +2,22 @@
 /* Which parts of the RAM regions have to be armed anew before a read. */
 #include "shmig/dirty/chunks.h"
 
+static void set_pages(ShmigChunks *chunks, uint64_t chunk_pages)
+{
+    g_free(chunks->stale);
+    chunks->chunk_pages = chunk_pages;
+    chunks->n_chunks = (chunks->region->n_granules - 1) / chunk_pages + 1;
+    chunks->stale = g_new0(uint8_t, chunks->n_chunks);
+}
+
+void shmig_chunks_set_pages(ShmigChunkTable *table, uint64_t chunk_pages)
+{
+    g_assert(chunk_pages > 0 && chunk_pages % 64 == 0);
+    for (unsigned i = 0; i < table->n_regions; i++) {
+        set_pages(&table->regions[i], chunk_pages);
+    }
+}
+
 void shmig_chunks_init(ShmigChunkTable *table, ShmigRegion *const *regions,
                        unsigned n_regions)
 {
@@ -12,8 +28,7 @@ void shmig_chunks_init(ShmigChunkTable *table, ShmigRegion *const *regions,
 
         g_assert(regions[i]->kind == SHMIG_REGION_RAM);
         chunks->region = regions[i];
-        chunks->n_chunks = (regions[i]->n_granules - 1) / SHMIG_CHUNK_PAGES + 1;
-        chunks->stale = g_new0(uint8_t, chunks->n_chunks);
+        set_pages(chunks, SHMIG_CHUNK_PAGES);
         pthread_mutex_init(&chunks->lock, NULL);
     }
 }
@@ -65,13 +80,13 @@ static bool any_bit(const uint64_t *bits, uint64_t n)
 uint64_t shmig_chunks_merge(ShmigChunks *chunks, uint64_t first_word,
                             const uint64_t *bits, uint64_t n_words)
 {
+    uint64_t chunk_words = chunks->chunk_pages / 64;
     uint64_t fresh = 0;
 
     for (uint64_t done = 0; done < n_words;) {
         uint64_t word = first_word + done;
-        uint64_t chunk = word / SHMIG_CHUNK_WORDS;
-        uint64_t n =
-            MIN(n_words - done, SHMIG_CHUNK_WORDS - word % SHMIG_CHUNK_WORDS);
+        uint64_t chunk = word / chunk_words;
+        uint64_t n = MIN(n_words - done, chunk_words - word % chunk_words);
 
         if (chunk >= chunks->n_chunks) {
             break;
@@ -88,8 +103,8 @@ uint64_t shmig_chunks_merge(ShmigChunks *chunks, uint64_t first_word,
 static int arm_one(ShmigChunks *chunks, uint64_t i, ShmigChunkArm *arm,
                    void *opaque)
 {
-    uint64_t first = i * SHMIG_CHUNK_PAGES;
-    uint64_t n = MIN(SHMIG_CHUNK_PAGES, chunks->region->n_granules - first);
+    uint64_t first = i * chunks->chunk_pages;
+    uint64_t n = MIN(chunks->chunk_pages, chunks->region->n_granules - first);
     int ret = 0;
 
     pthread_mutex_lock(&chunks->lock);
@@ -107,14 +122,14 @@ static int arm_one(ShmigChunks *chunks, uint64_t i, ShmigChunkArm *arm,
 int shmig_chunks_arm(ShmigChunks *chunks, uint64_t first, uint64_t n,
                      ShmigChunkArm *arm, void *opaque)
 {
-    uint64_t i = first / SHMIG_CHUNK_PAGES;
+    uint64_t i = first / chunks->chunk_pages;
     int ret = 0;
 
     if (n == 0 || first >= chunks->region->n_granules) {
         return 0;
     }
     n = MIN(n, chunks->region->n_granules - first);
-    for (; ret == 0 && i <= (first + n - 1) / SHMIG_CHUNK_PAGES; i++) {
+    for (; ret == 0 && i <= (first + n - 1) / chunks->chunk_pages; i++) {
         /* Acquire: what arming did happened before our reads. */
         if (__atomic_load_n(&chunks->stale[i], __ATOMIC_ACQUIRE)) {
             ret = arm_one(chunks, i, arm, opaque);

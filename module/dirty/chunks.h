@@ -21,17 +21,17 @@
 #include "shmig/dirty/region.h"
 
 /*
- * Arming 64 MiB holds up the guest's page faults for some 0.2 ms; 1 GiB for
- * 2.6 ms.
+ * The size if no other is set.  Arming 64 MiB holds up the guest's page faults
+ * for some 0.2 ms; 1 GiB for 2.6 ms.
  */
 #define SHMIG_CHUNK_BYTES (64u << 20)
 #define SHMIG_CHUNK_PAGES (SHMIG_CHUNK_BYTES >> SHMIG_RAM_GRANULE_SHIFT)
-#define SHMIG_CHUNK_WORDS (SHMIG_CHUNK_PAGES / 64)
 
 /* One region's chunks. */
 typedef struct ShmigChunks {
     /* Constant. */
     ShmigRegion *region;
+    uint64_t chunk_pages; /* a multiple of 64 */
     uint64_t n_chunks;
 
     /*
@@ -54,6 +54,9 @@ typedef struct ShmigChunkTable {
 void shmig_chunks_init(ShmigChunkTable *table, ShmigRegion *const *regions,
                        unsigned n_regions);
 void shmig_chunks_destroy(ShmigChunkTable *table);
+
+/* Chunks of another size, a multiple of 64.  Before the table is used. */
+void shmig_chunks_set_pages(ShmigChunkTable *table, uint64_t chunk_pages);
 
 /* NULL if @region is not in the table.  Any thread. */
 ShmigChunks *shmig_chunks_find(const ShmigChunkTable *table,

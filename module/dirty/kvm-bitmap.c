@@ -52,6 +52,9 @@ typedef struct ShmigKvmBitmap {
 
     ShmigChunkTable chunks;
 
+    /* One a region, under its lock: two bitmaps of a chunk. */
+    uint64_t **clear_words;
+
     /* Control thread: what GET fills; grows, to the largest slot. */
     uint64_t *scratch;
     uint64_t scratch_words;
@@ -185,7 +188,8 @@ typedef struct Clear {
     ShmigRegion *region;
     uint64_t first; /* the chunk */
     uint64_t end;
-    uint64_t pending[SHMIG_CHUNK_WORDS];
+    uint64_t *pending;
+    uint64_t *mask; /* as long as @pending */
 } Clear;
 
 static int clear_slot(void *opaque, const ShmigKvmSlot *slot)
@@ -194,7 +198,7 @@ static int clear_slot(void *opaque, const ShmigKvmSlot *slot)
     uint64_t slot_first = slot->region_first_page;
     uint64_t first = MAX(c->first, slot_first);
     uint64_t end = MIN(c->end, slot_first + slot->n_pages);
-    uint64_t mask[SHMIG_CHUNK_WORDS];
+    uint64_t *mask = c->mask;
     struct shmig_kvm_clear_dirty_log log = {
         .slot = SHMIG_KVM_SLOT(slot->as_id, slot->slot),
         .num_pages = end - first,
@@ -232,18 +236,22 @@ static int clear_slot(void *opaque, const ShmigKvmSlot *slot)
 static int clear_chunk(void *opaque, ShmigChunks *chunks, uint64_t first,
                        uint64_t n)
 {
+    ShmigKvmBitmap *kb = opaque;
+    uint64_t *words = kb->clear_words[chunks - kb->chunks.regions];
     Clear c = {
-        .kb = opaque,
+        .kb = kb,
         .region = chunks->region,
         .first = first,
         .end = first + n,
+        .pending = words,
+        .mask = words + chunks->chunk_pages / 64,
     };
 
     for (uint64_t i = 0; i <= (n - 1) / 64; i++) {
         c.pending[i] = __atomic_load_n(&chunks->region->pending[first / 64 + i],
                                        __ATOMIC_RELAXED);
     }
-    return c.kb->ops->foreach_slot(c.kb->opaque, clear_slot, &c);
+    return kb->ops->foreach_slot(kb->opaque, clear_slot, &c);
 }
 
 static int kvm_bitmap_clear(ShmigTracker *tracker, ShmigRegion *region,
@@ -311,6 +319,10 @@ static void kvm_bitmap_free(ShmigTracker *tracker)
     if (kb->ops->free) {
         kb->ops->free(kb->opaque);
     }
+    for (unsigned i = 0; i < kb->chunks.n_regions; i++) {
+        g_free(kb->clear_words[i]);
+    }
+    g_free(kb->clear_words);
     shmig_chunks_destroy(&kb->chunks);
     g_free(kb->scratch);
     g_free(kb);
@@ -325,6 +337,19 @@ static const ShmigTrackerOps kvm_bitmap_ops = {
     .free = kvm_bitmap_free,
 };
 
+void shmig_kvm_bitmap_set_chunk_bytes(ShmigTracker *tracker, uint64_t bytes)
+{
+    ShmigKvmBitmap *kb = from_tracker(tracker);
+    uint64_t pages = bytes >> SHMIG_RAM_GRANULE_SHIFT;
+
+    g_assert(tracker->ops == &kvm_bitmap_ops);
+    shmig_chunks_set_pages(&kb->chunks, pages);
+    for (unsigned i = 0; i < kb->chunks.n_regions; i++) {
+        g_free(kb->clear_words[i]);
+        kb->clear_words[i] = g_new(uint64_t, pages / 64 * 2);
+    }
+}
+
 ShmigTracker *shmig_kvm_bitmap_new(const ShmigKvmOps *ops, void *opaque,
                                    ShmigRegion *const *regions,
                                    unsigned n_regions, unsigned manual_protect,
@@ -338,5 +363,7 @@ ShmigTracker *shmig_kvm_bitmap_new(const ShmigKvmOps *ops, void *opaque,
     kb->manual_protect = manual_protect;
     kb->extra = extra;
     shmig_chunks_init(&kb->chunks, regions, n_regions);
+    kb->clear_words = g_new0(uint64_t *, n_regions);
+    shmig_kvm_bitmap_set_chunk_bytes(&kb->tracker, SHMIG_CHUNK_BYTES);
     return &kb->tracker;
 }

@@ -61,4 +61,10 @@ ShmigTracker *shmig_kvm_bitmap_new(const ShmigKvmOps *ops, void *opaque,
                                    unsigned n_regions, unsigned manual_protect,
                                    ShmigTracker *extra);
 
+/*
+ * How much is cleared in the kernel at once, just before its bytes are read:
+ * a multiple of 256 KiB; 64 MiB if not set.  Before start().
+ */
+void shmig_kvm_bitmap_set_chunk_bytes(ShmigTracker *tracker, uint64_t bytes);
+
 #endif

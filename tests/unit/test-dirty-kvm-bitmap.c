@@ -110,6 +110,25 @@ static void test_first_pass(World *w, gconstpointer unused)
     g_assert_cmpuint(w->region->pending_granules, ==, PAGES - 1);
 }
 
+/* Each chunk of the given size is cleared by itself. */
+static void test_chunk_size(World *w, gconstpointer unused)
+{
+    w->tracker->ops->stop(w->tracker);
+    shmig_kvm_bitmap_set_chunk_bytes(w->tracker, 64 * 4096);
+    g_assert_true(w->tracker->ops->start(w->tracker, NULL));
+    shmig_region_set(w->region, 0, PAGES);
+    g_assert_cmpint(clear(w, 63, 1), ==, 0);
+    g_assert_true(dirty(w, 64));
+    g_assert_false(dirty(w, 0) || dirty(w, 63));
+    g_assert_cmpint(clear(w, 64, 65), ==, 0);
+    g_assert_cmpuint(clears(w), ==, 3);
+    g_assert_false(dirty(w, 64) || dirty(w, 191));
+    g_assert_true(dirty(w, 192));
+    g_assert_cmpint(clear(w, PAGES - 1, 1), ==, 0);
+    g_assert_false(dirty(w, PAGES - 1) || dirty(w, PAGES - PAGES % 64));
+    g_assert_true(dirty(w, PAGES - PAGES % 64 - 1));
+}
+
 static void test_rounds(World *w, gconstpointer unused)
 {
     uint64_t first;
@@ -265,6 +284,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("first-pass", BOTH, test_first_pass);
+    ADD("chunk-size", BOTH, test_chunk_size);
     ADD("rounds", BOTH, test_rounds);
     ADD("last-arms-nothing", BOTH, test_last_arms_nothing);
     ADD("taken-while-cleared", BOTH, test_taken_while_cleared);
