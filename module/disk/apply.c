@@ -8,13 +8,13 @@
  * frames are started one after the other.
  */
 #include "shmig/disk/apply.h"
+#include "shmig/base/buffer.h"
 #include "shmig/base/container.h"
 #include "shmig/base/range.h"
 #include "shmig/dirty/region.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /*
  * Every piece starts aligned to 4096 in the buffer: in the worst case each
@@ -386,9 +386,9 @@ ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
                             uint32_t n_disks, uint32_t first_region,
                             unsigned channel, unsigned channels,
                             unsigned n_buffers, const ShmigApplyOps *ops,
-                            void *opaque)
+                            void *opaque, GError **errp)
 {
-    ShmigApply *apply = g_new0(ShmigApply, 1);
+    g_autoptr(ShmigApply) apply = g_new0(ShmigApply, 1);
 
     apply->ring = ring;
     apply->disks = disks;
@@ -403,23 +403,23 @@ ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
     apply->n_frames = n_buffers;
     apply->frames = g_new0(Frame, n_buffers);
     for (unsigned i = 0; i < n_buffers; i++) {
-        apply->frames[i].buffer =
-            mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        g_assert(apply->frames[i].buffer != MAP_FAILED);
+        apply->frames[i].buffer = shmig_buffer_new(BUFFER_BYTES, errp);
+        if (!apply->frames[i].buffer) {
+            return NULL;
+        }
     }
     for (unsigned i = 0; i < MAX_IN_FLIGHT; i++) {
         apply->pieces[i].apply = apply;
         apply->pieces[i].req.op.done = piece_done;
     }
-    return apply;
+    return g_steal_pointer(&apply);
 }
 
 void shmig_apply_free(ShmigApply *apply)
 {
     if (apply) {
         for (unsigned i = 0; i < apply->n_frames; i++) {
-            munmap(apply->frames[i].buffer, BUFFER_BYTES);
+            shmig_buffer_free(apply->frames[i].buffer, BUFFER_BYTES);
         }
         g_free(apply->frames);
         g_free(apply->written);

@@ -28,9 +28,10 @@ ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
                             uint32_t n_disks, uint32_t first_region,
                             unsigned channel, unsigned channels,
                             unsigned n_buffers, const ShmigApplyOps *ops,
-                            void *opaque);
+                            void *opaque, GError **errp);
 /* Nothing may be in flight. */
 void shmig_apply_free(ShmigApply *apply);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShmigApply, shmig_apply_free)
 
 /*
  * A DATA frame of disk records (checked) is coming: fills @iov with where

@@ -7,11 +7,11 @@
  * order they were taken.
  */
 #include "shmig/disk/bulk.h"
+#include "shmig/base/buffer.h"
 #include "shmig/base/container.h"
 #include "shmig/base/zero.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #define BUFFER_BYTES SHMIG_MAX_PAYLOAD
 /* Zeroes within data travel as zero records from this size on. */
@@ -336,9 +336,9 @@ int shmig_bulk_error(const ShmigBulk *bulk, uint32_t *disk, uint64_t *offset)
 ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
                           ShmigDiskSource *disks, uint32_t n_disks,
                           unsigned channel, unsigned channels,
-                          unsigned n_buffers)
+                          unsigned n_buffers, GError **errp)
 {
-    ShmigBulk *bulk = g_new0(ShmigBulk, 1);
+    g_autoptr(ShmigBulk) bulk = g_new0(ShmigBulk, 1);
 
     g_assert(n_buffers <= SHMIG_LANE_RANGES);
     bulk->ring = ring;
@@ -353,18 +353,19 @@ ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
         bulk->slots[i].bulk = bulk;
         bulk->slots[i].index = i;
         bulk->slots[i].req.op.done = slot_done;
-        bulk->slots[i].buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE,
-                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        g_assert(bulk->slots[i].buffer != MAP_FAILED);
+        bulk->slots[i].buffer = shmig_buffer_new(BUFFER_BYTES, errp);
+        if (!bulk->slots[i].buffer) {
+            return NULL;
+        }
     }
-    return bulk;
+    return g_steal_pointer(&bulk);
 }
 
 void shmig_bulk_free(ShmigBulk *bulk)
 {
     if (bulk) {
         for (unsigned i = 0; i < bulk->n_slots; i++) {
-            munmap(bulk->slots[i].buffer, BUFFER_BYTES);
+            shmig_buffer_free(bulk->slots[i].buffer, BUFFER_BYTES);
         }
         g_free(bulk->slots);
         g_free(bulk);

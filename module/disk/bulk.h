@@ -25,9 +25,10 @@ typedef struct ShmigBulk ShmigBulk;
 ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
                           ShmigDiskSource *disks, uint32_t n_disks,
                           unsigned channel, unsigned channels,
-                          unsigned n_buffers);
+                          unsigned n_buffers, GError **errp);
 /* Nothing may be in flight. */
 void shmig_bulk_free(ShmigBulk *bulk);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShmigBulk, shmig_bulk_free)
 
 /*
  * Starts reads as long as there are free buffers and pending ranges, of at

@@ -46,6 +46,9 @@ struct ShmigRing {
     unsigned in_flight;
     OpList completed; /* tied ops that are over */
     OpList posted;    /* ops that somebody else carried out */
+    OpList early;     /* tied ops, as long as the kernel took none */
+    bool begun;       /* it took some */
+    int refused;      /* -errno: it never will */
     /* Handed out when the kernel takes no more; its op fails with refusal. */
     struct io_uring_sqe scratch;
     int refusal;
@@ -84,14 +87,14 @@ static ShmigOp *op_list_take(OpList *list)
     return head;
 }
 
-static void set_setup_error(GError **errp, int err)
+void shmig_ring_set_error(GError **errp, int err)
 {
     const char *advice = "";
 
     if (err == EPERM || err == EACCES) {
         advice = "; set the sysctl kernel.io_uring_disabled to 0, and let "
                  "the seccomp filter of the container or service pass "
-                 "io_uring_setup";
+                 "io_uring_setup, io_uring_register and io_uring_enter";
     } else if (err == ENOSYS) {
         advice = "; a Linux kernel 5.15 or newer, built with "
                  "CONFIG_IO_URING, is needed (a seccomp filter may also "
@@ -136,16 +139,17 @@ ShmigRing *shmig_ring_new(unsigned entries, GError **errp)
 
     op_list_init(&ring->completed);
     op_list_init(&ring->posted);
+    op_list_init(&ring->early);
     op_list_init(&ring->incoming);
     pthread_mutex_init(&ring->lock, NULL);
     ring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (ring->wake_fd < 0) {
-        set_setup_error(errp, errno);
+        shmig_ring_set_error(errp, errno);
         goto free_ring;
     }
     ret = setup(&ring->uring, MAX(entries, 1));
     if (ret < 0) {
-        set_setup_error(errp, -ret);
+        shmig_ring_set_error(errp, -ret);
         goto close_wake_fd;
     }
     return ring;
@@ -187,6 +191,32 @@ static int enable(ShmigRing *ring)
     return 0;
 }
 
+/* The kernel took something: what is tied comes back from it. */
+static void begin(ShmigRing *ring)
+{
+    ring->begun = true;
+    op_list_init(&ring->early);
+}
+
+/*
+ * The kernel takes nothing: a filter lets a ring be made, but not used.  All
+ * that is tied ends, as everybody's ordinary way down needs it.
+ */
+static void refuse(ShmigRing *ring, int err)
+{
+    ShmigOp *op = op_list_take(&ring->early);
+
+    ring->refused = err;
+    ring->wake_armed = false;
+    while (op) {
+        ShmigOp *next = op->next;
+
+        op->res = err;
+        op_list_append(&ring->completed, op);
+        op = next;
+    }
+}
+
 /* Moves what the kernel completed to ring->completed; returns how many. */
 static unsigned reap(ShmigRing *ring)
 {
@@ -220,6 +250,7 @@ static int make_room(ShmigRing *ring)
     }
     ret = io_uring_submit(&ring->uring);
     if (ret > 0 || ret == -EINTR) {
+        begin(ring);
         return 0;
     }
     if (ret == 0) {
@@ -242,6 +273,10 @@ struct io_uring_sqe *shmig_ring_sqe(ShmigRing *ring)
 {
     struct io_uring_sqe *sqe;
 
+    if (ring->refused) {
+        ring->refusal = ring->refused;
+        return &ring->scratch;
+    }
     while (!(sqe = io_uring_get_sqe(&ring->uring))) {
         int ret = make_room(ring);
 
@@ -262,6 +297,9 @@ void shmig_ring_tie(ShmigRing *ring, struct io_uring_sqe *sqe, ShmigOp *op)
         return;
     }
     sqe->user_data = (uintptr_t)op;
+    if (!ring->begun) {
+        op_list_append(&ring->early, op);
+    }
 }
 
 unsigned shmig_ring_in_flight(const ShmigRing *ring)
@@ -310,14 +348,31 @@ static void take_incoming(ShmigRing *ring)
     pthread_mutex_unlock(&ring->lock);
 }
 
+/* Without the kernel's help: posts and wake-ups are all that comes. */
+static int enter_refused(ShmigRing *ring, int64_t timeout_ns)
+{
+    struct pollfd wake = { .fd = ring->wake_fd, .events = POLLIN };
+    struct timespec timeout = {
+        .tv_sec = timeout_ns / 1000000000,
+        .tv_nsec = timeout_ns % 1000000000,
+    };
+
+    ppoll(&wake, 1, timeout_ns < 0 ? NULL : &timeout, NULL);
+    return 0;
+}
+
 static int enter(ShmigRing *ring, int64_t timeout_ns)
 {
     struct __kernel_timespec timeout;
     struct io_uring_cqe *cqe;
     int ret;
 
+    if (ring->refused) {
+        return enter_refused(ring, timeout_ns);
+    }
     ret = enable(ring);
     if (ret < 0) {
+        refuse(ring, ret);
         return ret;
     }
     if (timeout_ns == 0) {
@@ -330,7 +385,11 @@ static int enter(ShmigRing *ring, int64_t timeout_ns)
     }
     /* EBUSY: the kernel first wants its completions taken, which we do. */
     if (ret >= 0 || ret == -ETIME || ret == -EINTR || ret == -EBUSY) {
+        begin(ring);
         return 0;
+    }
+    if (!ring->begun && ret != -EAGAIN) {
+        refuse(ring, ret);
     }
     return ret;
 }
@@ -368,6 +427,9 @@ int shmig_ring_run(ShmigRing *ring, int64_t timeout_ns)
         timeout_ns = 0;
     }
     ret = enter(ring, timeout_ns);
+    if (ret < 0 && ring->refused) {
+        return ret; /* its owner learns why before what is tied ends */
+    }
     reap(ring);
     if (!ring->wake_armed) {
         take_incoming(ring);

@@ -31,6 +31,9 @@ struct ShmigOp {
 /* A ring with room for @entries operations in flight. */
 ShmigRing *shmig_ring_new(unsigned entries, GError **errp);
 
+/* What such an -@err means, and what to do about it. */
+void shmig_ring_set_error(GError **errp, int err);
+
 /* Frees a ring with nothing in flight; NULL is fine. */
 void shmig_ring_free(ShmigRing *ring);
 
@@ -53,7 +56,9 @@ void shmig_ring_cancel(ShmigRing *ring, ShmigOp *op);
 /*
  * Submits, waits for at least one completion, post, wake-up or for
  * @timeout_ns (negative: without limit), then runs done() of all that
- * completed.  Returns 0 or -errno of the ring itself.
+ * completed.  Returns 0 or -errno of the ring itself.  Where the kernel
+ * refuses the ring's very first use, that is said once: from then on whatever
+ * is tied ends with the same error, and posts and wake-ups work as ever.
  */
 int shmig_ring_run(ShmigRing *ring, int64_t timeout_ns);
 

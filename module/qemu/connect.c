@@ -11,7 +11,8 @@
 #include "qapi/clone-visitor.h"
 #include "qapi/qapi-visit-sockets.h"
 #include "qemu/sockets.h"
-#include "qemu/thread.h"
+
+#include "shmig/base/thread.h"
 
 #include "glue.h"
 #include "trace.h"
@@ -84,14 +85,21 @@ ShmigConnect *shmig_connect_start(ShmigSource *source, uint32_t channels,
                                   void (*done)(Error *error))
 {
     ShmigConnect *connect = g_new0(ShmigConnect, 1);
-    QemuThread thread;
+    GError *gerr = NULL;
+    GThread *thread;
 
     connect->source = source;
     connect->channels = channels;
     connect->address = QAPI_CLONE(SocketAddress, address);
     connect->done = done;
-    qemu_thread_create(&thread, "mig/shmig/conn", connect_thread, connect,
-                       QEMU_THREAD_DETACHED);
+    /* Not QEMU's own, which aborts: the guest lives on where it is. */
+    thread = shmig_thread_new("mig/shmig/conn", connect_thread, connect, &gerr);
+    if (thread) {
+        g_thread_unref(thread);
+    } else {
+        shmig_propagate(&connect->error, gerr);
+        shmig_main_call(connect_done, connect);
+    }
     return connect;
 }
 

@@ -336,20 +336,31 @@ static bool listen_on(ShmigIncoming *in, SocketAddress *address, Error **errp)
     return true;
 }
 
+static bool make_dest(ShmigIncoming *in, Error **errp)
+{
+    GError *gerr = NULL;
+
+    in->dest = shmig_dest_new(&dest_ops, in, &gerr);
+    if (!in->dest) {
+        shmig_propagate(errp, gerr);
+    }
+    return in->dest != NULL;
+}
+
 void shmig_start_incoming_migration(ShmigMigrationArgs *args, Error **errp)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
     ShmigIncoming *in = g_new0(ShmigIncoming, 1);
 
-    if (!shmig_args_check(args, true, errp) ||
+    if (!shmig_args_check(args, true, errp) || !make_dest(in, errp) ||
         !listen_on(in, args->address, errp)) {
+        shmig_dest_free(in->dest);
         g_free(in);
         /* Another address may be tried. */
         migrate_set_state(&mis->state, MIGRATION_STATUS_SETUP,
                           MIGRATION_STATUS_NONE);
         return;
     }
-    in->dest = shmig_dest_new(&dest_ops, in);
     shmig_incoming = in;
     mis->transport_data = in;
     mis->transport_cleanup = transport_cleanup;

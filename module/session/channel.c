@@ -9,6 +9,7 @@
  */
 #include "shmig/session/channel.h"
 #include "shmig/base/error.h"
+#include "shmig/base/thread.h"
 #include "shmig/base/wait.h"
 #include "shmig/wire/text.h"
 
@@ -65,6 +66,14 @@ static void fail(ShmigChannel *channel, ShmigErrorCode code, const char *text)
 {
     channel->ops->failed(channel->opaque,
                          g_error_new_literal(SHMIG_ERROR, code, text));
+}
+
+static void fail_ring(ShmigChannel *channel, int err)
+{
+    GError *error = NULL;
+
+    shmig_ring_set_error(&error, -err);
+    channel->ops->failed(channel->opaque, error);
 }
 
 static int stream_frame(ShmigChannel *channel, const ShmigFrame *frame,
@@ -344,8 +353,7 @@ static void *channel_thread(void *opaque)
         }
         ret = shmig_ring_run(channel->ring, wait_ns);
         if (ret < 0 && ret != -EINTR && ret != -ETIME && ret != -EAGAIN) {
-            fail(channel, SHMIG_ERROR_SYSTEM, g_strerror(-ret));
-            break;
+            fail_ring(channel, ret);
         }
     }
     return NULL;
@@ -387,11 +395,12 @@ void shmig_channel_end(ShmigChannel *channel)
     shmig_ring_wake(channel->ring);
 }
 
-void shmig_channel_start(ShmigChannel *channel)
+bool shmig_channel_start(ShmigChannel *channel, GError **errp)
 {
     g_autofree char *name = g_strdup_printf("shmig-%u", channel->index);
 
-    channel->thread = g_thread_new(name, channel_thread, channel);
+    channel->thread = shmig_thread_new(name, channel_thread, channel, errp);
+    return channel->thread != NULL;
 }
 
 void shmig_channel_join(ShmigChannel *channel)

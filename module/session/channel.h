@@ -57,7 +57,8 @@ ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
                                 bool count_rx, const ShmigChannelOps *ops,
                                 void *opaque, GError **errp);
 ShmigRing *shmig_channel_ring(ShmigChannel *channel);
-void shmig_channel_start(ShmigChannel *channel);
+/* False where the kernel gives no thread: it can be freed, or tried again. */
+bool shmig_channel_start(ShmigChannel *channel, GError **errp);
 
 /* The channel's thread: more data may be placed. */
 void shmig_channel_resume(ShmigChannel *channel);

@@ -50,7 +50,7 @@ static void hang_up(ShmigDest *dest)
     g_autofree char *text = NULL;
     g_autoptr(GBytes) body = NULL;
 
-    if (error) {
+    if (error && dest->fds[0] >= 0) {
         text = shmig_text_clean(error->message, strlen(error->message));
         body = g_bytes_new(text, strlen(text));
         shmig_sync_send_frame(dest->fds[0], SHMIG_FRAME_ERROR, 1, body,

@@ -9,6 +9,7 @@
  */
 #include "shmig/session/dest-internal.h"
 #include "shmig/base/error.h"
+#include "shmig/base/thread.h"
 
 #include <errno.h>
 #include <string.h>
@@ -92,7 +93,9 @@ static void *event_thread(void *opaque)
 static void end_channels(ShmigDest *dest)
 {
     for (unsigned i = 0; dest->started && i < dest->n_channels; i++) {
-        shmig_channel_end(dest->channels[i].channel);
+        if (dest->channels[i].channel) {
+            shmig_channel_end(dest->channels[i].channel);
+        }
     }
 }
 
@@ -150,8 +153,11 @@ static bool make_channel(ShmigDest *dest, unsigned i, int stream_fd,
         shmig_apply_new(shmig_channel_ring(dc->channel), dest->disks,
                         dest->n_disks, dest->n_ram, i, dest->n_channels,
                         CLAMP(SHMIG_DEST_BUFFERS / dest->n_channels, 2, 6),
-                        &shmig_dest_apply_ops, dc);
-    return true;
+                        &shmig_dest_apply_ops, dc, errp);
+    if (!dc->apply) {
+        g_clear_pointer(&dc->channel, shmig_channel_free);
+    }
+    return dc->channel != NULL;
 }
 
 static bool make_channels(ShmigDest *dest, GError **errp)
@@ -167,16 +173,36 @@ static bool make_channels(ShmigDest *dest, GError **errp)
     dest->qemu_fd = pair[1];
     dest->channels = g_new0(ShmigDestChannel, dest->n_channels);
     for (unsigned i = 0; i < dest->n_channels; i++) {
-        if (!make_channel(dest, i, pair[0], errp)) {
-            if (!i) {
-                close(pair[0]);
-            }
-            close(dest->qemu_fd);
-            dest->qemu_fd = -1;
+        bool made = make_channel(dest, i, pair[0], errp);
+
+        if (!i && !dest->channels[0].channel && dest->fds[0] >= 0) {
+            close(pair[0]); /* or it went with the channel */
+        }
+        if (!made) {
             return false;
         }
     }
     return true;
+}
+
+/* With the lock held: makes and starts all, or those that can say why not. */
+static bool start_channels(ShmigDest *dest, GError **errp)
+{
+    bool ok = make_channels(dest, errp);
+
+    for (unsigned i = 0; dest->channels && i < dest->n_channels; i++) {
+        ShmigChannel *channel = dest->channels[i].channel;
+
+        if (channel && !shmig_channel_start(channel, ok ? errp : NULL)) {
+            ok = false;
+        }
+    }
+    dest->started = dest->channels != NULL;
+    if (!ok && dest->qemu_fd >= 0) {
+        close(dest->qemu_fd);
+        dest->qemu_fd = -1;
+    }
+    return ok;
 }
 
 bool shmig_dest_start(ShmigDest *dest)
@@ -185,16 +211,13 @@ bool shmig_dest_start(ShmigDest *dest)
     bool started;
 
     pthread_mutex_lock(&dest->lock);
-    if (dest->state == SHMIG_DEST_JOINING &&
-        dest->n_joined == dest->n_channels && make_channels(dest, &error)) {
+    started = dest->state == SHMIG_DEST_JOINING &&
+              dest->n_joined == dest->n_channels &&
+              start_channels(dest, &error);
+    if (started) {
         shmig_dest_set_state(dest, SHMIG_DEST_RUNNING);
-        dest->started = true;
-        for (unsigned i = 0; i < dest->n_channels; i++) {
-            shmig_channel_start(dest->channels[i].channel);
-        }
         shmig_dest_event(dest, SHMIG_DEST_EVENT_CONNECTED);
     }
-    started = dest->started;
     pthread_mutex_unlock(&dest->lock);
     if (error) {
         shmig_dest_fail(dest, error);
@@ -202,12 +225,33 @@ bool shmig_dest_start(ShmigDest *dest)
     return started;
 }
 
-void shmig_dest_accept(ShmigDest *dest, int fd)
+/* A stranger who connects where there is no thread left harms nobody else. */
+static void open_door(ShmigDest *dest, int fd)
 {
     ShmigDestDoor *door = g_new(ShmigDestDoor, 1);
-    bool full;
+    g_autoptr(GError) error = NULL;
+    GThread *thread;
 
     *door = (ShmigDestDoor) { .dest = dest, .fd = fd };
+    thread = shmig_thread_new("shmig-door", shmig_dest_door, door, &error);
+    if (thread) {
+        g_thread_unref(thread);
+        return;
+    }
+    g_message("a connection was closed: %s", error->message);
+    g_free(door);
+    pthread_mutex_lock(&dest->lock);
+    g_hash_table_remove(dest->doors, GINT_TO_POINTER(fd));
+    close(fd);
+    dest->n_doors--;
+    pthread_cond_broadcast(&dest->cond);
+    pthread_mutex_unlock(&dest->lock);
+}
+
+void shmig_dest_accept(ShmigDest *dest, int fd)
+{
+    bool full;
+
     pthread_mutex_lock(&dest->lock);
     full = dest->n_doors >= MAX_DOORS || dest->closing;
     if (!full) {
@@ -218,10 +262,9 @@ void shmig_dest_accept(ShmigDest *dest, int fd)
     if (full) {
         g_message("a connection was closed: too many are saying hello");
         close(fd);
-        g_free(door);
         return;
     }
-    g_thread_unref(g_thread_new("shmig-door", shmig_dest_door, door));
+    open_door(dest, fd);
 }
 
 void shmig_dest_set_disk(ShmigDest *dest, uint32_t index, ShmigDisk *disk)
@@ -275,7 +318,7 @@ const ShmigStats *shmig_dest_stats(ShmigDest *dest)
     return &dest->stats;
 }
 
-ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque)
+ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque, GError **errp)
 {
     ShmigDest *dest = g_new0(ShmigDest, 1);
 
@@ -290,7 +333,12 @@ ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque)
     shmig_fault_init(&dest->fault);
     dest->doors = g_hash_table_new(NULL, NULL);
     shmig_cond_init(&dest->event_cond);
-    dest->event_thread = g_thread_new("shmig-events", event_thread, dest);
+    dest->event_thread =
+        shmig_thread_new("shmig-events", event_thread, dest, errp);
+    if (!dest->event_thread) {
+        shmig_dest_free(dest);
+        return NULL;
+    }
     return dest;
 }
 
@@ -342,7 +390,7 @@ static void free_channels(ShmigDest *dest)
             shmig_channel_free(dc->channel);
         }
     }
-    for (unsigned i = 0; i < dest->n_channels; i++) {
+    for (unsigned i = 0; dest->fds && i < dest->n_channels; i++) {
         if (dest->fds[i] >= 0) {
             close(dest->fds[i]);
         }
@@ -360,7 +408,9 @@ void shmig_dest_free(ShmigDest *dest)
         return;
     }
     close_doors(dest);
-    g_thread_join(dest->event_thread);
+    if (dest->event_thread) {
+        g_thread_join(dest->event_thread);
+    }
     free_channels(dest);
     for (uint32_t i = 0; i < dest->n_disks; i++) {
         shmig_disk_free(dest->disks[i]);

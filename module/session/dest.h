@@ -43,7 +43,7 @@ typedef struct ShmigDestOps {
     void (*failed)(void *opaque, const GError *error);
 } ShmigDestOps;
 
-ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque);
+ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque, GError **errp);
 
 /*
  * Ends everything, joins all threads, frees the disks.  NULL is fine.  A source

@@ -123,6 +123,24 @@ ShmigRegion *shmig_source_ram_region(ShmigSource *src, uint32_t index)
     return src->ram[index].region;
 }
 
+static void end_channels(ShmigSource *src)
+{
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        if (src->channels[i].channel) {
+            shmig_channel_end(src->channels[i].channel);
+        }
+    }
+}
+
+static void join_channels(ShmigSource *src)
+{
+    for (unsigned i = 0; i < src->n_channels; i++) {
+        if (src->channels[i].channel) {
+            shmig_channel_join(src->channels[i].channel);
+        }
+    }
+}
+
 static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
 {
     ShmigSourceChannel *sc = &src->channels[i];
@@ -142,21 +160,41 @@ static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
     }
     sc->bulk =
         shmig_bulk_new(shmig_channel_ring(channel), &sc->lane, src->disks,
-                       src->n_disks, i, src->n_channels, buffers);
+                       src->n_disks, i, src->n_channels, buffers, errp);
+    if (!sc->bulk) {
+        shmig_channel_free(channel);
+        return false;
+    }
     sc->channel = channel;
     return true;
 }
 
-bool shmig_source_start(ShmigSource *src, GError **errp)
+static bool start_channels(ShmigSource *src, GError **errp)
 {
-    g_assert(src->n_joined == src->n_channels);
     for (unsigned i = 0; i < src->n_channels; i++) {
         if (!make_channel(src, i, errp)) {
             return false;
         }
     }
     for (unsigned i = 0; i < src->n_channels; i++) {
-        shmig_channel_start(src->channels[i].channel);
+        if (!shmig_channel_start(src->channels[i].channel, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool shmig_source_start(ShmigSource *src, GError **errp)
+{
+    GError *error = NULL;
+
+    g_assert(src->n_joined == src->n_channels);
+    if (!start_channels(src, &error)) {
+        /* Those that run tell the peer. */
+        g_propagate_error(errp, g_error_copy(error));
+        shmig_source_fail(src, error);
+        end_channels(src);
+        return false;
     }
     __atomic_store_n(&src->started, true, __ATOMIC_SEQ_CST);
     /* An abort that came before it could see the channels. */
@@ -400,26 +438,13 @@ uint64_t shmig_source_region_pending(ShmigSource *src, uint32_t region)
     return shmig_region_pending_bytes(region_at(src, region));
 }
 
-static void end_channels(ShmigSource *src)
-{
-    for (unsigned i = 0; i < src->n_channels; i++) {
-        if (src->channels[i].channel) {
-            shmig_channel_end(src->channels[i].channel);
-        }
-    }
-    for (unsigned i = 0; i < src->n_channels; i++) {
-        if (src->channels[i].channel) {
-            shmig_channel_join(src->channels[i].channel);
-        }
-    }
-}
-
 void shmig_source_free(ShmigSource *src)
 {
     if (!src) {
         return;
     }
     end_channels(src);
+    join_channels(src);
     for (unsigned i = 0; i < src->n_channels; i++) {
         shmig_source_channel_destroy(&src->channels[i]);
         if (i < src->n_joined && src->fds[i] >= 0) {

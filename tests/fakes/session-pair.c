@@ -89,6 +89,7 @@ static const ShmigDestOps dest_ops = {
 Pair *pair_new(unsigned channels, bool tcp, uint64_t ram_bytes)
 {
     Pair *pair = g_new0(Pair, 1);
+    g_autoptr(GError) error = NULL;
 
     pair->channels = channels;
     pair->tcp = tcp;
@@ -98,7 +99,8 @@ Pair *pair_new(unsigned channels, bool tcp, uint64_t ram_bytes)
     pair->source_stream = pair->dest_stream = pair->listener = -1;
     pthread_mutex_init(&pair->lock, NULL);
     shmig_cond_init(&pair->cond);
-    pair->dest = shmig_dest_new(&dest_ops, pair);
+    pair->dest = shmig_dest_new(&dest_ops, pair, &error);
+    g_assert_no_error(error);
     return pair;
 }
 

@@ -65,7 +65,8 @@ static World *world_new(unsigned channel, unsigned channels, unsigned buffers)
         w->disks[i] = fake_disk_base(w->fake[i]);
     }
     w->apply = shmig_apply_new(w->ring, w->disks, N_DISKS, FIRST, channel,
-                               channels, buffers, &ops, w);
+                               channels, buffers, &ops, w, &error);
+    g_assert_no_error(error);
     return w;
 }
 

@@ -42,7 +42,8 @@ static World *world_new(uint64_t bytes, unsigned channel, unsigned channels,
         w->disks[i].region = shmig_region_new(i, SHMIG_REGION_DISK, bytes);
     }
     w->bulk = shmig_bulk_new(w->ring, &w->lane, w->disks, N_DISKS, channel,
-                             channels, n_buffers);
+                             channels, n_buffers, &error);
+    g_assert_no_error(error);
     w->pattern = g_malloc(MIB);
     for (unsigned i = 0; i < MIB / 512; i++) {
         memset(w->pattern + i * 512, i % 250 + 1, 512);
@@ -342,7 +343,7 @@ static void test_error(gconstpointer cmd)
 static void test_no_disks(void)
 {
     World *w = world_new(STRIPE, 0, 1, 2);
-    ShmigBulk *none = shmig_bulk_new(w->ring, &w->lane, NULL, 0, 0, 1, 2);
+    ShmigBulk *none = shmig_bulk_new(w->ring, &w->lane, NULL, 0, 0, 1, 2, NULL);
 
     shmig_bulk_fill(none, MIB);
     g_assert_false(shmig_bulk_next(none, &w->batch));

@@ -2,14 +2,10 @@
 /* The ring: completions, posts and wake-ups from other threads, limits. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "refusal.h"
 #include "shmig/base/error.h"
 #include "shmig/io/ring.h"
 
@@ -355,20 +351,40 @@ static void test_created_on_one_thread_run_on_another(void)
     shmig_ring_free(ring);
 }
 
-/* From here on io_uring_setup() fails with @err in this process. */
-static void forbid_io_uring(int err)
+/* The kernel lets a ring be made and not be used: what is tied ends, once. */
+static void *use_refused(void *opaque)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { G_N_ELEMENTS(code), code };
+    ShmigRing *ring = new_ring(4);
+    TestOp t = { .op.done = test_op_done }, posted = t, late = t;
+    unsigned call = GPOINTER_TO_UINT(opaque);
 
-    g_assert_cmpint(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), ==, 0);
-    g_assert_cmpint(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), ==,
-                    0);
+    submit_nop(ring, &t);
+    refuse_call(call, EPERM);
+    g_assert_cmpint(shmig_ring_run(ring, -1), ==, -EPERM);
+    g_assert_cmpuint(t.done_count, ==, 0);
+    g_assert_cmpint(shmig_ring_run(ring, -1), ==, 0);
+    g_assert_cmpuint(t.done_count, ==, 1);
+    g_assert_cmpint(t.res, ==, -EPERM);
+    submit_nop(ring, &late);
+    shmig_ring_post(ring, &posted.op, 7);
+    run(ring);
+    g_assert_cmpint(late.res, ==, -EPERM);
+    g_assert_cmpint(posted.res, ==, 7);
+    shmig_ring_wake(ring);
+    run(ring);
+    g_assert_cmpuint(shmig_ring_in_flight(ring), ==, 0);
+    shmig_ring_free(ring);
+    return NULL;
+}
+
+static void test_refused_when_used(void)
+{
+    const unsigned calls[] = { SYS_io_uring_register, SYS_io_uring_enter };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
+        g_thread_join(
+            g_thread_new("use", use_refused, GUINT_TO_POINTER(calls[i])));
+    }
 }
 
 static void check_refusal(int err, const char *advice)
@@ -380,7 +396,7 @@ static void check_refusal(int err, const char *advice)
         g_test_trap_assert_passed();
         return;
     }
-    forbid_io_uring(err);
+    refuse_call(SYS_io_uring_setup, err);
     g_assert_null(shmig_ring_new(4, &error));
     g_assert_error(error, SHMIG_ERROR, SHMIG_ERROR_SYSTEM);
     g_assert_nonnull(strstr(error->message, g_strerror(err)));
@@ -424,5 +440,6 @@ int main(int argc, char **argv)
                     test_refused_names_the_sysctl);
     g_test_add_func("/io/ring/refused-names-the-kernel",
                     test_refused_names_the_kernel);
+    g_test_add_func("/io/ring/refused-when-used", test_refused_when_used);
     return g_test_run();
 }

@@ -218,6 +218,14 @@ static void expect_failed(World *w, int code, const char *sentence)
     g_assert_cmpstr(w->error->message, ==, sentence);
 }
 
+static void start(World *w)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(shmig_channel_start(w->channel, &error));
+    g_assert_no_error(error);
+}
+
 /* Control frames first, then the stream, then data. */
 static void test_order(void)
 {
@@ -226,7 +234,7 @@ static void test_order(void)
     shmig_channel_control(w->channel, SHMIG_FRAME_GO, 0, 0);
     shmig_channel_control(w->channel, SHMIG_FRAME_READY, 0, 0);
     w->n_data = 1;
-    shmig_channel_start(w->channel);
+    start(w);
     expect_type(w, SHMIG_FRAME_GO);
     expect_type(w, SHMIG_FRAME_READY);
     expect_type(w, SHMIG_FRAME_DATA);
@@ -239,7 +247,7 @@ static void test_wake_asks_again(void)
 {
     World *w = world_new(false);
 
-    shmig_channel_start(w->channel);
+    start(w);
     wait_for(w, &w->n_asked, 1);
     give_data(w, 3);
     wait_for(w, &w->n_sent, 3);
@@ -255,7 +263,7 @@ static void test_asked_again_in_time(void)
     World *w = world_new(false);
 
     w->ask_again = 3;
-    shmig_channel_start(w->channel);
+    start(w);
     wait_for(w, &w->n_asked, 4);
     world_free(w);
 }
@@ -264,7 +272,7 @@ static void test_end_says_what_is_queued(void)
 {
     World *w = world_new(true);
 
-    shmig_channel_start(w->channel);
+    start(w);
     wait_for(w, &w->n_asked, 1);
     raw_peer_close(&w->qemu);
     shmig_channel_control(w->channel, SHMIG_FRAME_RUNNING, 0, 0);
@@ -292,7 +300,7 @@ static void test_last_words(void)
     World *w = world_new(false);
     g_autofree char *words = NULL;
 
-    shmig_channel_start(w->channel);
+    start(w);
     end_with(w, SHMIG_ERROR_DISK, "the disk\nis full");
     words = raw_last_words(&w->peer);
     g_assert_cmpstr(words, ==, "the disk is full");
@@ -305,7 +313,7 @@ static void test_no_words(gconstpointer code)
 {
     World *w = world_new(false);
 
-    shmig_channel_start(w->channel);
+    start(w);
     end_with(w, GPOINTER_TO_INT(code), "known");
     expect_end(w);
     shmig_channel_join(w->channel);
@@ -317,7 +325,7 @@ static void test_deaf_peer(void)
 {
     World *w = world_new(false);
 
-    shmig_channel_start(w->channel);
+    start(w);
     give_data(w, 100000);
     wait_for(w, &w->n_sent, 10);
     end_with(w, SHMIG_ERROR_DISK, "enough");
@@ -330,7 +338,7 @@ static void test_peer_stays(void)
 {
     World *w = world_new(false);
 
-    shmig_channel_start(w->channel);
+    start(w);
     end_with(w, SHMIG_ERROR_DISK, "enough");
     raw_expect(&w->peer, SHMIG_FRAME_ERROR);
     shmig_channel_join(w->channel);
@@ -341,7 +349,7 @@ static void test_peer_closes(void)
 {
     World *w = world_new(false);
 
-    shmig_channel_start(w->channel);
+    start(w);
     raw_peer_close(&w->peer);
     expect_failed(w, SHMIG_ERROR_LOST, "the peer closed channel 0");
     shmig_channel_join(w->channel);
@@ -355,7 +363,7 @@ static void test_peer_says_error(void)
     World *w = world_new(false);
     ShmigFrame frame = { .type = SHMIG_FRAME_ERROR, .body = 6 };
 
-    shmig_channel_start(w->channel);
+    start(w);
     raw_send(&w->peer, frame, "no\tway");
     wait_for(w, &w->n_failed, 1);
     g_assert_error(w->error, SHMIG_ERROR, SHMIG_ERROR_PEER);
@@ -369,7 +377,7 @@ static void test_peer_breaks_the_protocol(void)
     World *w = world_new(false);
     g_autofree char *words = NULL;
 
-    shmig_channel_start(w->channel);
+    start(w);
     raw_send_type(&w->peer, SHMIG_FRAME_GO);
     raw_send_type(&w->peer, SHMIG_FRAME_READY);
     raw_send_type(&w->peer, SHMIG_FRAME_GO);
@@ -389,7 +397,7 @@ static void test_data_to_whom_it_is_not_for(void)
     World *w = world_new(false);
     const ShmigRecord record = { 0, SHMIG_RECORD_DATA, 0, 4096 };
 
-    shmig_channel_start(w->channel);
+    start(w);
     raw_send_data(&w->peer, &record, 1, 0);
     expect_failed(w, SHMIG_ERROR_PROTOCOL,
                   "the peer broke the protocol on channel 0: "
@@ -403,7 +411,7 @@ static void test_waits_until_quiet(void)
     World *w = world_new(false);
 
     w->busy = true;
-    shmig_channel_start(w->channel);
+    start(w);
     raw_peer_close(&w->peer);
     wait_for(w, &w->n_failed, 1);
     pthread_mutex_lock(&w->lock);
@@ -419,7 +427,7 @@ static void test_ended_before_it_started(void)
     World *w = world_new(true);
 
     shmig_channel_end(w->channel);
-    shmig_channel_start(w->channel);
+    start(w);
     raw_peer_end(&w->peer);
     shmig_channel_join(w->channel);
     world_free(w);

@@ -454,7 +454,7 @@ static void test_abort_while_checking(void)
         .failed = failed_after_check,
     };
     SlowCheck slow = { .checking = 0 };
-    ShmigDest *dest = shmig_dest_new(&slow_ops, &slow);
+    ShmigDest *dest = shmig_dest_new(&slow_ops, &slow, NULL);
     g_autoptr(ShmigOffer) offer = raw_source_offer(1);
     ShmigHello hello = raw_hello(3, 0, 1);
     int fds[2], door[2];
