@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "loop.h"
 #include "relay.h"
@@ -47,6 +48,7 @@ static bool bad_dest_storage(Pair *pair, GError **errp)
     for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
         pair->options.disks[i].dest_drive = NULL;
         pair->options.disks[i].dest_dir = NULL;
+        pair->options.disks[i].dest_storage = STORAGE_FILE;
     }
     return pair_move_after_all(pair, errp);
 }
@@ -54,6 +56,34 @@ static bool bad_dest_storage(Pair *pair, GError **errp)
 static bool bad_source_storage(Pair *pair, GError **errp)
 {
     return bad_storage(pair, errp) && machine_quit(pair->source, errp);
+}
+
+/* What cannot be read now can be later. */
+static bool bad_source_for_once(Pair *pair, GError **errp)
+{
+    return bad_storage(pair, errp) && pair_move_after_all(pair, errp);
+}
+
+/* Bytes of a disk's file that stay, with all that the guest writes. */
+#define KEPT_BYTES (8 * 1024 * 1024)
+
+static bool set_length(const Image *image, uint64_t bytes, GError **errp)
+{
+    if (truncate(image->file, bytes) < 0) {
+        return harness_fail(errp, "%s: %s", image->file, g_strerror(errno));
+    }
+    return true;
+}
+
+/* A device fails to read where its storage is gone, and the guest's part of
+ * it still is good; then the storage is there again. */
+static bool source_shortened(Pair *pair, GError **errp)
+{
+    const Image *image = pair->source_disks[0];
+
+    return set_length(image, KEPT_BYTES, errp) && bad_storage(pair, errp) &&
+           set_length(image, image->bytes, errp) &&
+           pair_move_after_all(pair, errp);
 }
 
 /* A file system of a few MiB, which nobody outside of this process sees. */
@@ -216,13 +246,13 @@ static bool cut_before_switchover(Pair *pair, GError **errp)
          pair_wait_status(pair, "pre-switchover", errp);
     relay_cut(relay);
     /* QEMU looks at nothing until it is told to go on. */
-    ok = ok &&
-         qmp_run(pair->source->qmp, errp, "migrate-continue",
-                 "{'state': 'pre-switchover'}") &&
-         (sentence = pair_wait_failed(pair, errp)) &&
-         row_said(sentence, errp) &&
-         (printed = pair_wait_dest_end(pair, errp)) &&
-         pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
+    ok =
+        ok &&
+        qmp_run(pair->source->qmp, errp, "migrate-continue",
+                "{'state': 'pre-switchover'}") &&
+        (sentence = pair_wait_failed(pair, errp)) && row_said(sentence, errp) &&
+        (printed = pair_wait_dest_end(pair, errp)) && row_said(printed, errp) &&
+        pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
     relay_free(relay);
     return ok;
 }
@@ -241,6 +271,21 @@ static bool cut_before_switchover(Pair *pair, GError **errp)
     ",file.inject-error.0.sector=" sector_
 #define BAD_DEST(format_, errno_, sector_) \
     { .format = format_, .dest_drive = BAD("write_aio", errno_, sector_) }
+#define BAD_ONCE(sector_) \
+    BAD("read_aio", "5", sector_) ",file.inject-error.0.once=on"
+#define BAD_FLUSH \
+    "file.driver=blkdebug,file.image.filename={image}," \
+    "file.inject-error.0.event=flush_to_disk,file.inject-error.0.errno=5," \
+    "file.inject-error.0.iotype=flush"
+/* A device on a file system that is too small for it. */
+#define FULL_DEVICE(drive_) \
+    { .format = "raw", .dest_dir = SMALL_DIR, .dest_drive = drive_, \
+      .dest_storage = STORAGE_DEVICE }
+#define IOTHREADS "-object iothread,id=io0 -object iothread,id=io1"
+#define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
+/* The end is noticed in reading or in writing. */
+#define LOST "the |channel "
+#define NOBODY "no shmig destination answered"
 #define BAD_SOURCE(format_, errno_, sector_) \
     { .format = format_, .source_drive = BAD("read_aio", errno_, sector_) }
 
@@ -254,6 +299,18 @@ static const Row rows[] = {
     { FAIL "destination-broken",
       { TCG, .disks = { BAD_DEST("raw", "5", IN_RAW) } },
       bad_dest_storage, "\"disk0\"|Input/output error" },
+    { FAIL "destination-broken/qcow2",
+      { TCG, .disks = { RAW, BAD_DEST("qcow2", "5", IN_QCOW2) } },
+      bad_dest_storage, "\"disk1\"|Input/output error" },
+    { FAIL "destination-broken/flush",
+      { TCG, .disks = { { .format = "raw", .dest_drive = BAD_FLUSH } } },
+      bad_dest_storage, "\"disk0\"|Input/output error" },
+    { FAIL "destination-broken/iothread",
+      { KVM, .arguments = IOTHREADS,
+        .disks = { { .format = "raw", .device = "iothread=io0" },
+                   { .format = "qcow2", .device = "iothread=io1",
+                     .dest_drive = BAD("write_aio", "5", IN_QCOW2) } } },
+      bad_dest_storage, "\"disk1\"|Input/output error" },
     { FAIL "source-broken/raw",
       { TCG, .disks = { QCOW2, BAD_SOURCE("raw", "5", IN_RAW) } },
       bad_source_storage, "\"disk1\"|Input/output error" },
@@ -261,11 +318,26 @@ static const Row rows[] = {
       { TCG, .disks = { BAD_SOURCE("qcow2", "5", IN_QCOW2) } },
       bad_source_storage, "\"disk0\"|Input/output error" },
 
+    { FAIL "source-broken/once",
+      { TCG, .disks = { QCOW2, { .format = "raw",
+                                 .source_drive = BAD_ONCE(IN_RAW) } } },
+      bad_source_for_once, "\"disk1\"|Input/output error" },
+    { FAIL "source-broken/iothread",
+      { KVM, .arguments = IOTHREADS,
+        .disks = { { .format = "raw", .device = "iothread=io0",
+                     .source_drive = BAD_ONCE(IN_RAW) },
+                   { .format = "qcow2", .device = "iothread=io1" } } },
+      bad_source_for_once, "\"disk0\"|Input/output error" },
+    { FAIL "source-broken/device",
+      { TCG, .disks = { { .format = "raw",
+                          .source_storage = STORAGE_DEVICE }, QCOW2 } },
+      source_shortened, "\"disk0\"|Input/output error" },
+
     { FAIL "destination-killed", { TCG, .disks = { RAW }, .slow = true },
-      dest_killed },
+      dest_killed, LOST },
     { FAIL "destination-killed/tcp",
       { TCG, .disks = { RAW, QCOW2 }, .address = PAIR_TCP4, .slow = true },
-      dest_killed },
+      dest_killed, LOST },
     { FAIL "destination-hangs",
       { TCG, .disks = { RAW }, .address = PAIR_TCP4, .slow = true },
       dest_stopped },
@@ -273,16 +345,16 @@ static const Row rows[] = {
       { TCG, .disks = { RAW }, .slow = true, .dest_runs = true },
       source_killed },
     { FAIL "cut-before-switchover", { TCG, .disks = { RAW, QCOW2 } },
-      cut_before_switchover },
+      cut_before_switchover, LOST },
 
     { FAIL "strange-destination/noise", { TCG, .disks = { RAW } },
       strange_dest, "does not speak shmig",
       "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
       "Connection: close\r\n\r\n400 Bad Request, and some more of it." },
     { FAIL "strange-destination/short", { TCG, .disks = { RAW } },
-      strange_dest, NULL, "SSH-2.0-OpenSSH_9.2\r\n" },
+      strange_dest, NOBODY, "SSH-2.0-OpenSSH_9.2\r\n" },
     { FAIL "strange-destination/nothing", { TCG, .disks = { RAW } },
-      strange_dest, NULL, "" },
+      strange_dest, NOBODY, "" },
     { FAIL "strange-source/noise", { TCG, .disks = { RAW } },
       strange_source, NULL,
       "GET / HTTP/1.1\r\nHost: somewhere.example\r\nAccept: */*\r\n"
@@ -298,6 +370,12 @@ static const Row small_rows[] = {
       bad_dest_storage, "\"disk0\"|No space left" },
     { FAIL "destination-full/file-system/qcow2",
       { TCG, .disks = { RAW, { .format = "qcow2", .dest_dir = SMALL_DIR } } },
+      bad_dest_storage, "\"disk1\"|No space left" },
+    { FAIL "destination-full/device",
+      { TCG, .disks = { QCOW2, FULL_DEVICE(NULL) } },
+      bad_dest_storage, "\"disk1\"|No space left" },
+    { FAIL "destination-full/device/direct",
+      { TCG, .disks = { QCOW2, FULL_DEVICE("cache=none") } },
       bad_dest_storage, "\"disk1\"|No space left" },
 };
 /* clang-format on */
