@@ -284,9 +284,9 @@ void shmig_dest_go(ShmigDest *dest)
     for (uint32_t i = 0; i < dest->n_ram; i++) {
         g_assert(dest->hosts[i]);
     }
-    __atomic_store_n(&dest->go, 1, __ATOMIC_RELEASE);
     pthread_mutex_lock(&dest->lock);
-    if (dest->state == SHMIG_DEST_RUNNING) {
+    if (!__atomic_exchange_n(&dest->go, 1, __ATOMIC_ACQ_REL) &&
+        dest->state == SHMIG_DEST_RUNNING) {
         shmig_channel_control(dest->channels[0].channel, SHMIG_FRAME_GO, 0, 0);
     }
     pthread_mutex_unlock(&dest->lock);

@@ -68,7 +68,7 @@ void shmig_dest_set_disk(ShmigDest *dest, uint32_t index, ShmigDisk *disk);
  * must stay mapped until free(). */
 void shmig_dest_set_ram(ShmigDest *dest, uint32_t index, void *host);
 
-/* All RAM is set: the source may send.  Once; any thread. */
+/* All RAM is set: the source may send.  Only the first call says so. */
 void shmig_dest_go(ShmigDest *dest);
 
 /* After ops->drained: the device state is loaded.  Any thread. */

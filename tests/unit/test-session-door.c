@@ -56,11 +56,28 @@ static void test_freed_when_ready(void)
     raw_source_free(raw);
 }
 
+/* A source can have the owner say it as often as the stream has room. */
+static void test_go_many_times(void)
+{
+    RawSource *raw = raw_source_new(1, false);
+    ShmigFrame drain = { .type = SHMIG_FRAME_DRAIN, .value = 1 }, frame;
+
+    raw_source_going(raw);
+    for (unsigned i = 0; i < 100; i++) {
+        shmig_dest_go(raw->pair->dest);
+    }
+    g_assert_true(raw_send(&raw->peer[0], drain, NULL));
+    g_assert_true(raw_recv(&raw->peer[0], &frame, NULL));
+    g_assert_cmpuint(frame.type, ==, SHMIG_FRAME_DRAINED);
+    raw_source_free(raw);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/session/door/offer-after-failure",
                     test_offer_after_failure);
     g_test_add_func("/session/door/freed-when-ready", test_freed_when_ready);
+    g_test_add_func("/session/door/go-many-times", test_go_many_times);
     return g_test_run();
 }
