@@ -7,6 +7,18 @@
 
 #include <string.h>
 
+/*
+ * Of the channel's rate, what writes are held back to.  Inline payloads get
+ * at least 4/5 of it (source-channel.c); with less than that coming in, the
+ * queue becomes shorter.
+ */
+#define HELD_PART 0.75
+
+static int64_t monotonic_ns(void)
+{
+    return g_get_monotonic_time() * 1000;
+}
+
 void shmig_lane_init(ShmigLane *lane, uint64_t max_queued_bytes,
                      void (*wake)(void *opaque), void *opaque)
 {
@@ -15,6 +27,7 @@ void shmig_lane_init(ShmigLane *lane, uint64_t max_queued_bytes,
     lane->max_queued_bytes = max_queued_bytes;
     lane->wake = wake;
     lane->opaque = opaque;
+    lane->clock_ns = monotonic_ns;
 }
 
 void shmig_inline_free(ShmigInline *list)
@@ -93,15 +106,17 @@ static void push_run(ShmigLane *lane, ShmigRegion *region,
 
 /*
  * Pieces a granule at a time and joins neighbours that are to be sent, so
- * that an aligned write stays one payload.
+ * that an aligned write stays one payload.  Returns what it costs to send:
+ * bytes queued, and those of granules that became pending.
  */
-static void sort_out(ShmigLane *lane, ShmigRegion *region,
-                     ShmigRegionStats *stats, uint64_t offset, uint64_t length,
-                     const uint8_t *buf)
+static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
+                         ShmigRegionStats *stats, uint64_t offset,
+                         uint64_t length, const uint8_t *buf)
 {
     uint64_t granule_bytes = (uint64_t)1 << region->granule_shift;
     uint64_t at = offset, end = offset + length, run = offset;
-    bool full = lane->queued_bytes + length > lane->max_queued_bytes;
+    uint64_t before = lane->queued_bytes, again = 0;
+    bool full = before + length > lane->max_queued_bytes;
 
     while (at < end) {
         uint64_t granule = at >> region->granule_shift;
@@ -111,7 +126,7 @@ static void sort_out(ShmigLane *lane, ShmigRegion *region,
         if (shmig_region_any(region, granule, 1)) {
             /* The bulk copy will read it. */
         } else if (full || is_copying(lane, region->id, at, stop - at)) {
-            shmig_region_set(region, granule, 1);
+            again += shmig_region_set(region, granule, 1);
         } else {
             send = true;
         }
@@ -126,18 +141,29 @@ static void sort_out(ShmigLane *lane, ShmigRegion *region,
         }
         at = stop;
     }
+    return lane->queued_bytes - before + again * granule_bytes;
 }
 
-/* How long until the queue is down to half of what it may hold. */
-static int64_t delay_ns(const ShmigLane *lane)
+/*
+ * For how long a write is held back that costs @bytes to send: until those
+ * before it are released, and then for its own share.
+ */
+static int64_t hold_back_ns(ShmigLane *lane, uint64_t bytes)
 {
     uint64_t half = lane->max_queued_bytes / 2;
+    int64_t now, before, delay;
 
     if (lane->queued_bytes <= half || !lane->bytes_per_s) {
         return 0;
     }
-    return MIN((lane->queued_bytes - half) * 1e9 / lane->bytes_per_s,
-               SHMIG_MIRROR_MAX_DELAY_NS);
+    /* Of the write that gets over the half, what is over it. */
+    bytes = MIN(bytes, lane->queued_bytes - half);
+    now = lane->clock_ns();
+    before = MAX(lane->release_ns - now, 0);
+    delay = MIN(before + bytes * 1e9 / (lane->bytes_per_s * HELD_PART),
+                SHMIG_MIRROR_MAX_DELAY_NS);
+    lane->release_ns = now + delay;
+    return delay;
 }
 
 int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
@@ -146,11 +172,13 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
 {
     uint64_t first = offset >> region->granule_shift;
     uint64_t last = (offset + length - 1) >> region->granule_shift;
-    int64_t delay;
+    int64_t delay = 0;
 
     /*
      * Without the lock: the write is complete, so a bulk copy that clears
-     * the bits after this look reads the new bytes.
+     * the bits after this look reads the new bytes.  That a plain load will
+     * do, where region.c says it does not for memory, is the kernel's work:
+     * a disk that has completed a write gives those bytes to every read.
      */
     if (shmig_region_all(region, first, last - first + 1)) {
         return 0;
@@ -159,9 +187,9 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
     if (lane->closed) {
         shmig_region_set_bytes(region, offset, length);
     } else {
-        sort_out(lane, region, stats, offset, length, buf);
+        delay = hold_back_ns(
+            lane, sort_out(lane, region, stats, offset, length, buf));
     }
-    delay = lane->closed ? 0 : delay_ns(lane);
     pthread_mutex_unlock(&lane->lock);
     if (delay) {
         shmig_count(&stats->delayed_ns, delay);

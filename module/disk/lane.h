@@ -12,6 +12,11 @@
  * bulk frame is given to the connection; inline payloads that were queued
  * before a range was taken go out before that range's frame does.  So the
  * newest bytes of a granule are always the last ones on the connection.
+ *
+ * While more than half of the queue is taken, the guest's writes on the lane
+ * are released one after the other, a little slower than the channel was
+ * measured to send: however many are in flight at once, they do not outrun
+ * it, as long as it can send them within SHMIG_MIRROR_MAX_DELAY_NS.
  */
 #ifndef SHMIG_DISK_LANE_H
 #define SHMIG_DISK_LANE_H
@@ -39,6 +44,7 @@ typedef struct ShmigLane {
     uint64_t max_queued_bytes;
     void (*wake)(void *opaque); /* the channel has something to send */
     void *opaque;
+    int64_t (*clock_ns)(void); /* monotonic; a test may put its own here */
 
     pthread_mutex_t lock;
     /* Under the lock. */
@@ -47,6 +53,7 @@ typedef struct ShmigLane {
     uint64_t queued_bytes;
     uint64_t n_pushed, n_popped; /* payloads, ever */
     uint64_t bytes_per_s;        /* measured by the channel; 0 unknown */
+    int64_t release_ns;          /* of the last write that was held back */
     struct {
         uint32_t region;
         uint64_t offset, length; /* length 0: unused */
@@ -87,6 +94,7 @@ void shmig_inline_free(ShmigInline *list);
 uint64_t shmig_lane_popped(ShmigLane *lane);
 /* Payloads that wait, and ranges that are taken and not yet on their way. */
 uint64_t shmig_lane_queued_bytes(ShmigLane *lane);
+/* What the channel sends if there always is something to send. */
 void shmig_lane_set_rate(ShmigLane *lane, uint64_t bytes_per_s);
 
 /* Drops what is queued and takes no more.  Any thread. */

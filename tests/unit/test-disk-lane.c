@@ -309,17 +309,81 @@ static void test_delay(void)
     World *w = world_new();
     int64_t delay;
 
-    shmig_lane_set_rate(&w->lane, 1000 * MIB);
+    shmig_lane_set_rate(&w->lane, 750 * MIB);
     g_assert_cmpint(write_at(w, 0, 2 * MIB - 64 * KIB), ==, 0);
     delay = write_at(w, 2 * MIB, MIB);
-    /* A little less than 1 MiB over half, at 1000 MiB a second. */
-    g_assert_cmpint(delay, >, 900000);
-    g_assert_cmpint(delay, <, 1000000);
+    /* A little less than 1 MiB over half, at 3/4 of 750 MiB a second. */
+    g_assert_cmpint(delay, >, 900000 * 16 / 9);
+    g_assert_cmpint(delay, <, 1000000 * 16 / 9);
     g_assert_cmpuint(w->stats.delayed_ns, ==, delay);
     shmig_lane_set_rate(&w->lane, 1);
     g_assert_cmpint(write_at(w, 4 * MIB, 512), ==, SHMIG_MIRROR_MAX_DELAY_NS);
     shmig_lane_set_rate(&w->lane, 0);
     g_assert_cmpint(write_at(w, 5 * MIB, 512), ==, 0);
+    world_free(w);
+}
+
+static int64_t test_time_ns;
+
+static int64_t test_clock(void)
+{
+    return test_time_ns;
+}
+
+/* Writes at once are released one after the other, not all together. */
+static void test_delays_add_up(void)
+{
+    World *w = world_new();
+    int64_t share = 64 * KIB * 1e9 / (10 * MIB * 0.75);
+    int64_t delay[3];
+
+    w->lane.clock_ns = test_clock;
+    shmig_lane_set_rate(&w->lane, 10 * MIB);
+    g_assert_cmpint(write_at(w, 0, 2 * MIB - 1024), ==, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        delay[i] = write_at(w, (4 + i) * (uint64_t)MIB, 64 * KIB);
+    }
+    g_assert_cmpint(delay[1] - delay[0], >=, share);
+    g_assert_cmpint(delay[2] - delay[1], >=, share);
+    g_assert_cmpint(delay[2], <, 4 * share);
+    /* Time that has passed is over. */
+    test_time_ns += delay[2] + 1000;
+    g_assert_cmpint(write_at(w, 0, 64 * KIB), <, 2 * share);
+    world_free(w);
+}
+
+/* A guest with @n writes of @bytes in flight, for 5 s; pending granules. */
+static uint64_t outrun(World *w, unsigned n, uint64_t bytes, uint64_t rate)
+{
+    g_autofree int64_t *due = g_new0(int64_t, n);
+    uint64_t sent = 0, at = 0;
+
+    test_time_ns = 0;
+    w->lane.clock_ns = test_clock;
+    shmig_lane_set_rate(&w->lane, rate);
+    for (; test_time_ns < 5000000000; test_time_ns += 1000000) {
+        for (unsigned i = 0; i < n; i++) {
+            if (due[i] <= test_time_ns) {
+                due[i] = test_time_ns + write_at(w, at, bytes);
+                at = (at + bytes) % (8 * MIB);
+            }
+        }
+        while (sent < rate * (test_time_ns / 1000000) / 1000) {
+            ShmigInline *item = shmig_lane_pop(&w->lane, 1, 1);
+
+            sent += item ? item->length : bytes;
+            shmig_inline_free(item);
+        }
+    }
+    return w->region->pending_granules;
+}
+
+static void test_deep_queue(void)
+{
+    World *w = world_new();
+
+    /* In 50 ms each it would write 35 MiB a second. */
+    g_assert_cmpuint(outrun(w, 28, GRANULE, 20 * MIB), ==, 0);
     world_free(w);
 }
 
@@ -377,6 +441,8 @@ int main(int argc, char **argv)
     g_test_add_func("/disk/lane/order-and-marks", test_order_and_marks);
     g_test_add_func("/disk/lane/pop-limits", test_pop_limits);
     g_test_add_func("/disk/lane/delay", test_delay);
+    g_test_add_func("/disk/lane/delays-add-up", test_delays_add_up);
+    g_test_add_func("/disk/lane/deep-queue", test_deep_queue);
     g_test_add_func("/disk/lane/closed", test_closed);
     g_test_add_func("/disk/lane/taken", test_taken_counts_as_queued);
     return g_test_run();
