@@ -28,7 +28,6 @@
  */
 #define LIMITED_FRAMES_PER_S 20
 #define MIN_FRAME (64u << 10) /* a granule of a disk */
-#define RATE_WINDOW_NS 100000000
 
 static int64_t now_ns(void)
 {
@@ -102,21 +101,17 @@ static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
     return 0;
 }
 
-/* The rate that guest writes are held back to if they outrun it. */
+/*
+ * The rate that guest writes are held back to if they outrun it.  Only frames
+ * with a payload that came right after another one say something about it: a
+ * channel that had nothing to send, or zeroes, was not at its limit.
+ */
 static void measure(ShmigSourceChannel *sc, uint32_t bytes)
 {
-    int64_t now = now_ns();
-
-    sc->rate_bytes += bytes;
-    if (!sc->rate_since_ns) {
-        sc->rate_since_ns = now;
-        sc->rate_bytes = 0;
-    } else if (now - sc->rate_since_ns >= RATE_WINDOW_NS) {
-        shmig_lane_set_rate(&sc->lane,
-                            sc->rate_bytes * 1e9 / (now - sc->rate_since_ns));
-        sc->rate_since_ns = now;
-        sc->rate_bytes = 0;
-    }
+    sc->sent_bytes += bytes;
+    shmig_rate_update(&sc->rate, now_ns(), sc->sent_bytes, !sc->idle && bytes);
+    sc->idle = false;
+    shmig_lane_set_rate(&sc->lane, shmig_rate_get(&sc->rate));
 }
 
 static void charge(ShmigSourceChannel *sc, uint32_t bytes)
@@ -294,6 +289,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
     if (send_inline(sc, conn) || send_copy(sc, conn)) {
         return true;
     }
+    sc->idle = true;
     if (last && shmig_bulk_done(sc->bulk)) {
         drain_for_good(sc);
     }
@@ -387,6 +383,8 @@ void shmig_source_channel_init(ShmigSourceChannel *sc, ShmigSource *src,
                                unsigned index)
 {
     sc->src = src;
+    sc->idle = true;
+    shmig_rate_init(&sc->rate, now_ns(), 0);
     shmig_ram_walk_init(&sc->walk, index, src->n_channels);
     shmig_lane_init(&sc->lane, SHMIG_SOURCE_QUEUE_BYTES / src->n_channels,
                     wake_lane, sc);

@@ -7,6 +7,7 @@
 #include "shmig/disk/bulk.h"
 #include "shmig/disk/mirror-set.h"
 #include "shmig/pace/bucket.h"
+#include "shmig/pace/rate.h"
 #include "shmig/ram/send.h"
 #include "shmig/session/channel.h"
 #include "shmig/session/source.h"
@@ -39,8 +40,9 @@ typedef struct ShmigSourceChannel {
     bool final_answered;
 
     /* For the lane's rate. */
-    int64_t rate_since_ns;
-    uint64_t rate_bytes;
+    ShmigRate rate;
+    uint64_t sent_bytes; /* payload, ever */
+    bool idle;           /* since the last frame there was nothing to send */
 } ShmigSourceChannel;
 
 struct ShmigSource {
