@@ -37,6 +37,26 @@ static bool by_dest(Pair *pair, GError **errp)
            pair_quit(pair, errp);
 }
 
+/* A refusal leaves the destination as it was: the same one takes the guest
+ * without the disk that it objected to. */
+static bool by_dest_for_once(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL, *uri = pair->uri;
+
+    if (!pair_migrate(pair, errp)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    if (!sentence || !row_said(sentence, errp) ||
+        !pair_source_unharmed(pair, errp)) {
+        return false;
+    }
+    qmp_forget_events(pair->source->qmp);
+    pair->options.select = row_now()->data;
+    pair->uri = g_strdup_printf("%s,disks=%s", uri, pair->options.select);
+    return pair_move(pair, errp);
+}
+
 /* QEMU's answer to a command that has to fail; takes @result and @error. */
 static bool command_said(JsonNode *result, GError *error, GError **errp)
 {
@@ -261,6 +281,9 @@ static const Row rows[] = {
       by_dest, "\"disk0\"|41 MiB|40 MiB" },
     { REFUSE "disk-same-file", { TCG, .disks = { SAME("raw") } },
       by_dest, "\"disk0\"|very same file" },
+    { REFUSE "disk-same-file/for-once",
+      { TCG, .disks = { RAW, SAME("raw"), QCOW2 } },
+      by_dest_for_once, "\"disk1\"|very same file", "disk0;disk2" },
     { REFUSE "disk-same-file/qcow2", { TCG, .disks = { SAME("qcow2") } },
       by_dest, "\"disk0\"|very same file" },
     { REFUSE "disk-same-device", { TCG, .disks = { RAW, SAME_ON(DEVICE) } },
