@@ -70,6 +70,30 @@ static bool before_switchover(Pair *pair, GError **errp)
            pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
+/* A destination that was told not to exit says why it failed, and can be
+ * asked. */
+static bool dest_survives(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) event = NULL, info = NULL;
+
+    if (!pair_migrate(pair, errp) ||
+        !pair_wait_query(pair, is_copying_disks, errp) || !cancel(pair, errp)) {
+        return false;
+    }
+    event = qmp_wait_event(pair->dest->qmp, "MIGRATION", "status", "failed",
+                           PAIR_MOVE_SECONDS, errp);
+    info =
+        event ? qmp_call(pair->dest->qmp, errp, "query-migrate", NULL) : NULL;
+    if (!info || !row_said(json_text_at(info, "error-desc"), errp)) {
+        return false;
+    }
+    if (guest_beats(pair->dest->guest)->count) {
+        return harness_fail(errp, "the destination ran half a guest");
+    }
+    return machine_quit(pair->dest, errp) && pair_source_unharmed(pair, errp) &&
+           pair_move_after_all(pair, errp);
+}
+
 static bool three_times(Pair *pair, GError **errp)
 {
     for (unsigned i = 0; i < 3; i++) {
@@ -252,6 +276,15 @@ static const Row rows[] = {
     { CANCEL "at-once", { KVM, BUSY }, at_once },
     { CANCEL "in-disks", { KVM, BUSY, .slow = true }, in_disks },
     { CANCEL "in-disks/tcg", { TCG, BUSY, .slow = true }, in_disks },
+    { CANCEL "in-disks/iothread",
+      { KVM, .vcpus = 2, .guest = ROW_BUSY, .slow = true,
+        .arguments = "-object iothread,id=io0 -object iothread,id=io1",
+        .disks = { { .format = "raw", .device = "iothread=io0" },
+                   { .format = "qcow2", .device = "iothread=io1" } } },
+      in_disks },
+    { CANCEL "destination-survives",
+      { TCG, BUSY, .slow = true, .dest_survives = true },
+      dest_survives, "the migration was cancelled" },
     { CANCEL "in-ram", { KVM, EAGER }, in_ram },
     { CANCEL "before-switchover", { KVM, BUSY }, before_switchover },
     { CANCEL "three-times", { KVM, BUSY, .slow = true }, three_times },
