@@ -43,6 +43,11 @@ const char *machine_qemu_img(void)
     return program("SHMIG_QEMU_IMG", BUILD_DIR "/qemu/qemu-img");
 }
 
+const char *machine_qemu_io(void)
+{
+    return program("SHMIG_QEMU_IO", BUILD_DIR "/qemu/qemu-io");
+}
+
 const char *machine_qemu_nbd(void)
 {
     return program("SHMIG_QEMU_NBD", BUILD_DIR "/qemu/qemu-nbd");

@@ -23,6 +23,7 @@ struct Machine {
 /* The programs, from the environment or else the build directory. */
 const char *machine_qemu(void);
 const char *machine_qemu_img(void);
+const char *machine_qemu_io(void);
 const char *machine_qemu_nbd(void);
 const char *machine_guest_elf(void);
 

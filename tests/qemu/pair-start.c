@@ -14,6 +14,8 @@
 /* Filling memory and looking at disks, on a busy host without hardware. */
 #define READY_SECONDS 120
 #define TEMPLATE_BYTES (1024 * 1024)
+/* Of {dir}/table, for -acpitable, which takes no more than 64 KiB. */
+#define TABLE_BYTES 60000
 
 #define GUEST_OPTIONS "mem=8 zero=8 blank=1 disk=4"
 
@@ -275,17 +277,19 @@ static bool make_dest_disks(Pair *pair, GError **errp)
     return true;
 }
 
-static bool make_template(Pair *pair, GError **errp)
+static bool make_files(Pair *pair, GError **errp)
 {
-    g_autofree char *path = g_strconcat(pair->dir, "/template", NULL);
+    g_autofree char *template = g_strconcat(pair->dir, "/template", NULL);
+    g_autofree char *table = g_strconcat(pair->dir, "/table", NULL);
 
-    return image_random_file(path, TEMPLATE_BYTES, errp);
+    return image_random_file(template, TEMPLATE_BYTES, errp) &&
+           image_random_file(table, TABLE_BYTES, errp);
 }
 
 static bool start(Pair *pair, GError **errp)
 {
     pair->dir = g_dir_make_tmp("shmig-pair-XXXXXX", errp);
-    if (!pair->dir || !make_template(pair, errp) ||
+    if (!pair->dir || !make_files(pair, errp) ||
         !make_source_disks(pair, errp) || !start_source(pair, errp)) {
         return false;
     }

@@ -2,6 +2,8 @@
 /* A guest moves by every way of asking for it, and with what QEMU's options
  * make of a migration or a machine. */
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "hugepages.h"
 #include "loop.h"
@@ -75,10 +77,40 @@ static bool pause_before_switchover(Pair *pair, GError **errp)
            arrive(pair, errp);
 }
 
+/* Whether another process may open the image for writing. */
+static bool is_locked(const Image *image, bool wanted, const char *when,
+                      GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+    bool opened =
+        image_run_program(&error, machine_qemu_io(), "-f", image->format, "-c",
+                          "length", image->path, NULL);
+
+    if (error && !strstr(error->message, "lock")) {
+        g_propagate_error(errp, g_steal_pointer(&error));
+        return false;
+    }
+    if (opened == wanted) {
+        return harness_fail(errp, "%s is %slocked %s", image->path,
+                            wanted ? "not " : "", when);
+    }
+    return true;
+}
+
+/* The second disk stays where it is, for both to use in turn: who has arrived
+ * and was not started leaves it to others.  Images that were copied are the
+ * destination's own, and it has had them open all the time. */
 static bool late_block_activate(Pair *pair, GError **errp)
 {
+    const Image *shared = pair->source_disks[1];
+
     return pair_set_capability(pair, "late-block-activate", true, errp) &&
-           pair_move(pair, errp);
+           is_locked(shared, true, "by the source", errp) &&
+           pair_migrate(pair, errp) && pair_wait_moved(pair, errp) &&
+           is_locked(shared, false, "before the guest runs", errp) &&
+           pair_compare_disks(pair, errp) && pair_resume(pair, errp) &&
+           is_locked(shared, true, "while the guest runs", errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
 }
 
 /* The sequence that management software waits for. */
@@ -101,6 +133,84 @@ static bool events(Pair *pair, GError **errp)
         return harness_fail(errp, "STOP or MIGRATION_PASS is missing");
     }
     return pair_resume(pair, errp) && pair_quit(pair, errp);
+}
+
+/* --- which memory --- */
+
+/* Bytes in use of RAM block @name, as a machine sees it, or -1. */
+static int64_t used_bytes(Machine *machine, const char *name, GError **errp)
+{
+    g_autofree char *text = qmp_hmp(machine->qmp, "info ramblock", errp);
+    const char *at = text ? strstr(text, name) : NULL;
+    uint64_t used;
+
+    if (!text) {
+        return -1;
+    }
+    if (!at ||
+        sscanf(at + strlen(name), " %*s KiB 0x%*x 0x%" SCNx64, &used) != 1) {
+        harness_fail(errp, "the %s has no RAM block %s: %s", machine->name,
+                     name, text);
+        return -1;
+    }
+    return used;
+}
+
+#define TABLES "/rom@etc/acpi/tables"
+
+/* The destination's block takes the size of the source's, up or down. */
+static bool resized(Pair *pair, GError **errp)
+{
+    int64_t source = used_bytes(pair->source, TABLES, errp);
+    int64_t before = source < 0 ? -1 : used_bytes(pair->dest, TABLES, errp);
+    int64_t after;
+
+    if (before < 0) {
+        return false;
+    }
+    if (source == before) {
+        return harness_fail(errp, "both sides have %" PRId64 " bytes of tables",
+                            source);
+    }
+    if (!pair_migrate(pair, errp) || !pair_wait_moved(pair, errp)) {
+        return false;
+    }
+    after = used_bytes(pair->dest, TABLES, errp);
+    if (after != source) {
+        return after >= 0 &&
+               harness_fail(errp,
+                            "the source has %" PRId64
+                            " bytes of tables, the destination %" PRId64,
+                            source, after);
+    }
+    return pair_compare_disks(pair, errp) && pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+/* All that travels then: ROMs and the like. */
+#define UNSHARED_BYTES (8 * 1024 * 1024)
+
+/* Memory that both have open stays where it is. */
+static bool ignore_shared(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) info = NULL;
+
+    if (!pair_set_capability(pair, "x-ignore-shared", true, errp) ||
+        !pair_migrate(pair, errp) || !pair_wait_moved(pair, errp)) {
+        return false;
+    }
+    info = pair_query(pair, errp);
+    if (!info) {
+        return false;
+    }
+    if (json_int_at(info, "shmig.ram.sent") +
+            json_int_at(info, "shmig.ram.zero") >
+        UNSHARED_BYTES) {
+        return harness_fail(errp, "%" PRId64 " bytes of RAM were sent",
+                            json_int_at(info, "shmig.ram.sent"));
+    }
+    return pair_compare_disks(pair, errp) && pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
 }
 
 /* --- how fast, and when to stop --- */
@@ -181,6 +291,8 @@ static bool auto_converge(Pair *pair, GError **errp)
 #define RAW { .format = "raw" }
 #define QCOW2 { .format = "qcow2" }
 #define SHARED { .format = "raw", .same_file = true, .drive = "cache=none" }
+#define SHARED_QCOW2 \
+    { .format = "qcow2", .same_file = true, .drive = "cache=none" }
 #define DEVICE(model_, options_) \
     { .format = "raw", .model = model_, .device = options_ }
 #define DRIVE(format_, drive_) { .format = format_, .drive = drive_ }
@@ -194,6 +306,12 @@ static bool auto_converge(Pair *pair, GError **errp)
 #define RAM_FILE \
     "-machine memory-backend=ram0 " \
     "-object memory-backend-file,id=ram0,size=64M,mem-path=/dev/shm,share=on"
+#define RAM_SHARED \
+    "-machine memory-backend=ram0 " \
+    "-object memory-backend-file,id=ram0,size=64M,mem-path={dir}/ram,share=on"
+/* More ACPI tables than what QEMU rounds them up to without. */
+#define TABLE(name_) "-acpitable sig=" name_ ",data={dir}/table "
+#define TABLES_MORE TABLE("OEM1") TABLE("OEM2") TABLE("OEM3")
 #define RAM_HUGE \
     "-machine memory-backend=ram0 " \
     "-object memory-backend-memfd,id=ram0,size=64M,hugetlb=on"
@@ -212,7 +330,8 @@ static const Row rows[] = {
     { OPTIONS "pause-before-switchover",
       { KVM, .disks = { RAW, QCOW2 } }, pause_before_switchover },
     { OPTIONS "late-block-activate",
-      { TCG, .disks = { RAW, QCOW2 } }, late_block_activate },
+      { TCG, .disks = { RAW, SHARED_QCOW2 }, .select = "disk0" },
+      late_block_activate },
     { OPTIONS "events", { TCG, .disks = { RAW } }, events },
 
     { OPTIONS "max-bandwidth",
@@ -274,6 +393,14 @@ static const Row rows[] = {
       { KVM, .arguments = RAM_FILE, .disks = { RAW } }, pair_move },
     { OPTIONS "file-backed-memory/tcg",
       { TCG, .arguments = RAM_FILE, .disks = { RAW } }, pair_move },
+    { OPTIONS "ignore-shared",
+      { KVM, .arguments = RAM_SHARED, .disks = { RAW } }, ignore_shared },
+    { OPTIONS "ignore-shared/tcg",
+      { TCG, .arguments = RAM_SHARED, .disks = { RAW } }, ignore_shared },
+    { OPTIONS "resizable-memory/grows",
+      { KVM, .source_arguments = TABLES_MORE, .disks = { RAW } }, resized },
+    { OPTIONS "resizable-memory/shrinks",
+      { TCG, .dest_arguments = TABLES_MORE, .disks = { RAW } }, resized },
     { OPTIONS "memory-above-4-gib",
       { KVM, .memory_mib = 5120, .disks = { RAW } }, pair_move },
     { OPTIONS "virtio-mem",
