@@ -265,6 +265,13 @@ static int coroutine_fn GRAPH_RDLOCK filter_co_flush(BlockDriverState *bs)
     return bs->backing ? bdrv_co_flush(bs->backing->bs) : 0;
 }
 
+/* The image would change without a write.  Without this, the block layer would
+ * have the filter closed and opened again, which it cannot be. */
+static int filter_snapshot_goto(BlockDriverState *bs, const char *id)
+{
+    return -EBUSY;
+}
+
 static void filter_refresh_limits(BlockDriverState *bs, Error **errp)
 {
     /* The mirror's unit: the block layer reads and merges what is around a
@@ -318,6 +325,7 @@ static BlockDriver shmig_filter_driver = {
     .bdrv_close = filter_close,
     .bdrv_child_perm = filter_child_perm,
     .bdrv_refresh_limits = filter_refresh_limits,
+    .bdrv_snapshot_goto = filter_snapshot_goto,
     .bdrv_drain_begin = filter_drain_begin,
     .bdrv_drain_end = filter_drain_end,
 

@@ -309,6 +309,17 @@ bool shmig_may_cancel(void)
     return true;
 }
 
+/* A guest that was stopped for it could not be stopped for a switch-over. */
+bool shmig_may_load_snapshot(Error **errp)
+{
+    if (shmig_outgoing || shmig_incoming) {
+        error_setg(errp, "the guest is being migrated; end or cancel the "
+                         "migration before a snapshot is loaded");
+        return false;
+    }
+    return true;
+}
+
 /* Nothing but us would end it: QEMU has not got its file yet. */
 static void cancel_connect(ShmigOutgoing *out)
 {

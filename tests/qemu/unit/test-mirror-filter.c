@@ -6,6 +6,7 @@
 #include "qemu/osdep.h"
 
 #include "block/block_int.h"
+#include "block/snapshot.h"
 #include "iothread.h"
 #include "qapi/error.h"
 #include "qemu/lockable.h"
@@ -434,6 +435,23 @@ static void others_are_kept_out(void)
     setup_close(&t);
 }
 
+/* Nobody can have the image become another one below the filter. */
+static void snapshots_are_kept_out(void)
+{
+    Setup t = {};
+    Error *err = NULL;
+    uint8_t buf[4096] = { 1 };
+
+    setup_open(&t);
+    setup_insert(&t);
+    g_assert_cmpint(bdrv_snapshot_goto(t.filter, "before", &err), ==, -EBUSY);
+    error_free_or_abort(&err);
+    g_assert_cmpint(blk_pwrite(t.guest, 0, 4096, buf, 0), >=, 0);
+    g_assert_cmpuint(t.mirror.written, ==, 1);
+    check_copy(&t);
+    setup_close(&t);
+}
+
 /* As at switch-over: no more writes, still readable, and the image's locks
  * are given up. */
 static void inactive_is_readable(void)
@@ -478,6 +496,8 @@ int main(int argc, char **argv)
                     armed_in_mid_write);
     g_test_add_func("/qemu/mirror-filter/others-are-kept-out",
                     others_are_kept_out);
+    g_test_add_func("/qemu/mirror-filter/snapshots-are-kept-out",
+                    snapshots_are_kept_out);
     g_test_add_func("/qemu/mirror-filter/inactive-is-readable",
                     inactive_is_readable);
     return g_test_run();

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands that come while a guest moves, and would touch what is copied. */
+#include <string.h>
+
+#include "loop.h"
+#include "rows.h"
+
+static bool is_copying_disks(JsonNode *info)
+{
+    return json_int_at(info, "shmig.wire-bytes") > PAIR_SLOW_BYTES / 2;
+}
+
+/* In the middle of the disks, at a speed that leaves time. */
+static bool begin(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_copying_disks, errp);
+}
+
+/* As if nothing had been. */
+static bool arrive(Pair *pair, GError **errp)
+{
+    return pair_hurry(pair, errp) &&
+           pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
+           pair_wait_moved(pair, errp) && pair_compare_disks(pair, errp) &&
+           pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+/* --- snapshots --- */
+
+static bool hmp_says_nothing(Machine *machine, const char *line, GError **errp)
+{
+    g_autofree char *said = qmp_hmp(machine->qmp, line, errp);
+
+    if (said && *said) {
+        return harness_fail(errp, "%s: %s", line, said);
+    }
+    return said != NULL;
+}
+
+static bool loadvm(Pair *pair, GError **errp)
+{
+    g_autofree char *said = NULL;
+
+    if (!hmp_says_nothing(pair->source, "savevm before", errp) ||
+        !begin(pair, errp)) {
+        return false;
+    }
+    said = qmp_hmp(pair->source->qmp, "loadvm before", errp);
+    return said && row_said(said, errp) && pair_source_unharmed(pair, errp) &&
+           arrive(pair, errp);
+}
+
+/* The error of the only job. */
+static char *job_error(Machine *machine, GError **errp)
+{
+    g_autoptr(JsonNode) jobs = NULL;
+    g_autoptr(JsonNode) event =
+        qmp_wait_event(machine->qmp, "JOB_STATUS_CHANGE", "status", "concluded",
+                       PAIR_MOVE_SECONDS, errp);
+
+    jobs = event ? qmp_call(machine->qmp, errp, "query-jobs", NULL) : NULL;
+    if (!jobs) {
+        return NULL;
+    }
+    return g_strdup(json_text_at(
+        json_array_get_element(json_node_get_array(jobs), 0), "error"));
+}
+
+/* By node, which is below the filter. */
+static bool snapshot_load(Pair *pair, GError **errp)
+{
+    g_autofree char *said = NULL;
+
+    if (!hmp_says_nothing(pair->source, "savevm before", errp) ||
+        !begin(pair, errp) ||
+        !qmp_run(pair->source->qmp, errp, "snapshot-load",
+                 "{'job-id': 'load', 'tag': 'before', 'vmstate': 'node0', "
+                 "'devices': ['node0']}")) {
+        return false;
+    }
+    said = job_error(pair->source, errp);
+    return said && row_said(said, errp) && pair_source_unharmed(pair, errp) &&
+           arrive(pair, errp);
+}
+
+/* clang-format off */
+#define NODE(format_) { .format = format_, .drive = "node-name=node0" }
+#define TCG .accel = "tcg", .vcpus = 2, .slow = true
+#define MEANWHILE "/qemu/meanwhile/"
+
+static const Row rows[] = {
+    { MEANWHILE "loadvm",
+      { TCG, .guest = ROW_BUSY, .disks = { NODE("qcow2") } },
+      loadvm, "is being migrated" },
+    { MEANWHILE "snapshot-load",
+      { TCG, .guest = ROW_BUSY, .disks = { NODE("qcow2") } },
+      snapshot_load, "is being migrated" },
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    rows_add(rows, G_N_ELEMENTS(rows));
+    return g_test_run();
+}
