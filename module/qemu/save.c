@@ -25,6 +25,7 @@
 #include "glue.h"
 #include "load.h"
 #include "throttle.h"
+#include "tracker.h"
 #include "trace.h"
 
 /* How often the destination is asked whether it has caught up. */
@@ -165,16 +166,41 @@ static bool disks_are_nearly_done(ShmigOutgoing *out)
            p.disk_bytes <= shmig_rate_bytes(DISKS_NEARLY_DONE_NS, rate);
 }
 
+/* Waits a little, and learns how fast the link is. */
+static bool wait_and_measure(ShmigOutgoing *out, GError **errp)
+{
+    bool copying = shmig_source_ram_started(out->source);
+    uint64_t below = copying ? shmig_rounds_low_bytes(&out->rounds) : 0;
+    /* Nothing goes before the destination says so. */
+    bool busy = pending_bytes(out) > below && wire_bytes(out) > below;
+    bool ok = shmig_source_wait(out->source, below, WAIT_MS, errp);
+
+    shmig_rounds_sent(&out->rounds, now_ns(), wire_bytes(out), busy);
+    qatomic_set(&out->rate, shmig_rate_get(&out->rounds.rate));
+    qatomic_set(&out->dirty_rate, out->rounds.dirty_bytes_per_s);
+    shmig_count_sent(out);
+    return ok;
+}
+
+/* Or waits, if the log of dirty RAM is not to be had yet. */
 static bool start_ram(ShmigOutgoing *out, GError **errp)
 {
     ShmigPending p;
+    bool ok;
 
-    if (!shmig_source_start_ram(out->source, errp)) {
+    bql_lock();
+    if (shmig_tracker_is_lent()) {
+        bql_unlock();
+        return wait_and_measure(out, errp);
+    }
+    ok = shmig_source_start_ram(out->source, errp);
+    if (ok) {
+        shmig_ram_blocks_mark(out->ram, out->source);
+    }
+    bql_unlock();
+    if (!ok) {
         return false;
     }
-    bql_lock();
-    shmig_ram_blocks_mark(out->ram, out->source);
-    bql_unlock();
     shmig_source_pending(out->source, &p);
     trace_shmig_start_ram(p.ram_bytes, p.disk_bytes);
     shmig_rounds_start_ram(&out->rounds, now_ns(), pending_sum(&p));
@@ -241,22 +267,6 @@ static ShmigVerdict decide(ShmigOutgoing *out)
     trace_shmig_decide(verdict.action, pending_sum(&p), verdict.allowed_bytes,
                        shmig_rate_get(&out->rounds.rate));
     return verdict;
-}
-
-/* Waits a little, and learns how fast the link is. */
-static bool wait_and_measure(ShmigOutgoing *out, GError **errp)
-{
-    bool copying = shmig_source_ram_started(out->source);
-    uint64_t below = copying ? shmig_rounds_low_bytes(&out->rounds) : 0;
-    /* Nothing goes before the destination says so. */
-    bool busy = pending_bytes(out) > below && wire_bytes(out) > below;
-    bool ok = shmig_source_wait(out->source, below, WAIT_MS, errp);
-
-    shmig_rounds_sent(&out->rounds, now_ns(), wire_bytes(out), busy);
-    qatomic_set(&out->rate, shmig_rate_get(&out->rounds.rate));
-    qatomic_set(&out->dirty_rate, out->rounds.dirty_bytes_per_s);
-    shmig_count_sent(out);
-    return ok;
 }
 
 /*

@@ -25,9 +25,10 @@
 typedef struct KvmLog {
     const ShmigRamBlocks *ram;
     ShmigRegion *const *regions;
+    bool started; /* protected by the slots' lock */
 } KvmLog;
 
-/* Who claims slots.  Protected by the slots' lock. */
+/* Who claims slots, once it has started.  Protected by the slots' lock. */
 static KvmLog *claimer;
 
 /* The block that @slot shows, if it is one for us. */
@@ -75,7 +76,7 @@ bool shmig_claims_slot(const KVMSlot *slot)
 {
     int index;
 
-    return claimer && claims(claimer, slot, &index);
+    return claimer && claimer->started && claims(claimer, slot, &index);
 }
 
 static int walk_slots(const KvmLog *log, KVMMemoryListener *kml,
@@ -142,11 +143,13 @@ static void forget_earlier_logs(void)
     }
 }
 
-static void claim_slots(KvmLog *log)
+void shmig_tracker_kvm_claim(void)
 {
     QEMU_LOCK_GUARD(&kml_slots_lock);
-    claimer = log;
-    forget_earlier_logs();
+    if (claimer) {
+        claimer->started = true;
+        forget_earlier_logs();
+    }
 }
 
 static void kvm_log_free(void *opaque)
@@ -178,7 +181,9 @@ ShmigTracker *shmig_tracker_kvm_new(const ShmigRamBlocks *ram,
     }
     log = g_new(KvmLog, 1);
     *log = (KvmLog) { .ram = ram, .regions = regions };
-    claim_slots(log);
+    qemu_mutex_lock(&kml_slots_lock);
+    claimer = log;
+    qemu_mutex_unlock(&kml_slots_lock);
     return shmig_kvm_bitmap_new(&kvm_log_ops, log, regions, ram->n,
                                 kvm_state->manual_dirty_log_protect, extra);
 }

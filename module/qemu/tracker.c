@@ -54,21 +54,24 @@ static void unlock_bql(bool ours)
     }
 }
 
+bool shmig_tracker_is_lent(void)
+{
+    return global_dirty_tracking & GLOBAL_DIRTY_DIRTY_RATE;
+}
+
 static bool log_start(void *opaque, GError **errp)
 {
     Error *error = NULL;
     bool ours = lock_bql();
-    bool ok = false;
+    bool ok;
 
-    if (global_dirty_tracking & GLOBAL_DIRTY_DIRTY_RATE) {
-        /* It takes bits out of the log, and arms pages, for itself. */
-        error_setg(&error, "calc-dirty-rate is measuring the guest's RAM; "
-                           "migrate when it is done");
-    } else {
-        qemu_mutex_lock_ramlist();
-        ok = memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION, &error);
-        qemu_mutex_unlock_ramlist();
+    if (kvm_enabled()) {
+        /* Before KVM is asked for the first time, for all that it can tell. */
+        shmig_tracker_kvm_claim();
     }
+    qemu_mutex_lock_ramlist();
+    ok = memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION, &error);
+    qemu_mutex_unlock_ramlist();
     unlock_bql(ours);
     if (!ok) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_RAM, "%s",

@@ -12,6 +12,12 @@
 /* Tracks the blocks of @ram, which outlive it.  Main thread, BQL. */
 ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram, ShmigSource *source);
 
+/*
+ * Whether calc-dirty-rate is measuring, in seconds at most: it takes bits out
+ * of the log, and arms pages, for itself.  Tracking must not start.  BQL.
+ */
+bool shmig_tracker_is_lent(void);
+
 /* A page that was written: an index into the blocks, and one into its pages. */
 typedef struct ShmigLatePage {
     unsigned block;
@@ -31,5 +37,11 @@ void shmig_tracker_take_late(const ShmigRamBlocks *ram, GArray *pages);
 ShmigTracker *shmig_tracker_kvm_new(const ShmigRamBlocks *ram,
                                     ShmigRegion *const *regions,
                                     ShmigTracker *extra);
+
+/*
+ * Has the slots belong to the newest such tracker, if there is one: QEMU does
+ * not find in its own log what is written to them any more.  BQL.
+ */
+void shmig_tracker_kvm_claim(void);
 
 #endif

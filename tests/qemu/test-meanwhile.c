@@ -27,6 +27,18 @@ static bool arrive(Pair *pair, GError **errp)
            pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
 }
 
+/* A command to the source that has to fail. */
+static bool refused(Pair *pair, const char *command, const char *arguments,
+                    GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (qmp_run(pair->source->qmp, &error, command, "%s", arguments)) {
+        return harness_fail(errp, "%s was not refused", command);
+    }
+    return row_said(error->message, errp);
+}
+
 /* --- snapshots --- */
 
 static bool hmp_says_nothing(Machine *machine, const char *line, GError **errp)
@@ -85,8 +97,45 @@ static bool snapshot_load(Pair *pair, GError **errp)
            arrive(pair, errp);
 }
 
+/* --- calc-dirty-rate --- */
+
+#define MEASURE(seconds_) \
+    "calc-dirty-rate", "{'calc-time': " seconds_ ", 'mode': 'dirty-bitmap'}"
+
+static bool measure_meanwhile(Pair *pair, GError **errp)
+{
+    return begin(pair, errp) && refused(pair, MEASURE("1"), errp) &&
+           arrive(pair, errp);
+}
+
+/* It had begun before: RAM waits for it, and it measures what there is. */
+static bool measured_before(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) rate = NULL;
+
+    if (!qmp_run(pair->source->qmp, errp, MEASURE("3")) || !begin(pair, errp) ||
+        !pair_hurry(pair, errp) ||
+        !pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) ||
+        !pair_wait_moved(pair, errp)) {
+        return false;
+    }
+    rate = qmp_call(pair->source->qmp, errp, "query-dirty-rate", NULL);
+    if (!rate) {
+        return false;
+    }
+    if (!g_str_equal(json_text_at(rate, "status"), "measured") ||
+        json_int_at(rate, "dirty-rate") < 1) {
+        return harness_fail(errp, "the dirty rate is %s, %d MB/s",
+                            json_text_at(rate, "status"),
+                            (int)json_int_at(rate, "dirty-rate"));
+    }
+    return arrive(pair, errp);
+}
+
 /* clang-format off */
+#define RAW { .format = "raw" }
 #define NODE(format_) { .format = format_, .drive = "node-name=node0" }
+#define KVM .accel = "kvm", .vcpus = 2, .slow = true
 #define TCG .accel = "tcg", .vcpus = 2, .slow = true
 #define MEANWHILE "/qemu/meanwhile/"
 
@@ -97,6 +146,11 @@ static const Row rows[] = {
     { MEANWHILE "snapshot-load",
       { TCG, .guest = ROW_BUSY, .disks = { NODE("qcow2") } },
       snapshot_load, "is being migrated" },
+    { MEANWHILE "calc-dirty-rate",
+      { KVM, .guest = ROW_BUSY, .disks = { RAW } },
+      measure_meanwhile, "shmig migration|page-sampling" },
+    { MEANWHILE "calc-dirty-rate/before",
+      { KVM, .guest = "dirty=max", .disks = { RAW } }, measured_before },
 };
 /* clang-format on */
 
