@@ -38,6 +38,9 @@ static ShmigDiskInfoList *list_disks(ShmigOutgoing *out)
         disk->id = g_strdup(shmig_disks_id(out->disks, i));
         disk->path = g_strdup(shmig_disks_path(out->disks, i));
         disk->size = shmig_disks_size_bytes(out->disks, i);
+        disk->delayed = shmig_counted(
+            &shmig_source_region_stats(out->source, out->ram->n + i)
+                 ->delayed_ns);
         fill_copy(qapi_ShmigDiskInfo_base(disk), out, out->ram->n + i);
         QAPI_LIST_APPEND(tail, disk);
     }
@@ -143,8 +146,10 @@ void shmig_hmp_info(Monitor *mon, const MigrationInfo *info)
     print_copy(mon, shmig->ram);
     for (ShmigDiskInfoList *l = shmig->disks; l; l = l->next) {
         monitor_printf(mon,
-                       "shmig disk %s (%s, %" PRIu64 " MiB): ", l->value->id,
-                       l->value->path, l->value->size / MiB);
+                       "shmig disk %s (%s, %" PRIu64
+                       " MiB, writes held back %" PRIu64 " ms): ",
+                       l->value->id, l->value->path, l->value->size / MiB,
+                       l->value->delayed / SCALE_MS);
         print_copy(mon, qapi_ShmigDiskInfo_base(l->value));
     }
 }

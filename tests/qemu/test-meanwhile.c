@@ -132,6 +132,32 @@ static bool measured_before(Pair *pair, GError **errp)
     return arrive(pair, errp);
 }
 
+/* --- what is told --- */
+
+static JsonNode *first_disk(JsonNode *info)
+{
+    JsonNode *disks = json_at(info, "shmig.disks");
+
+    return disks ? json_array_get_element(json_node_get_array(disks), 0) : NULL;
+}
+
+static bool is_held_back(JsonNode *info)
+{
+    return json_int_at(first_disk(info), "delayed") > 0;
+}
+
+/* A guest that writes faster than the link is held back, and it is told. */
+static bool held_back(Pair *pair, GError **errp)
+{
+    g_autofree char *text = NULL;
+
+    if (!begin(pair, errp) || !pair_wait_query(pair, is_held_back, errp)) {
+        return false;
+    }
+    text = qmp_hmp(pair->source->qmp, "info migrate", errp);
+    return text && row_said(text, errp) && arrive(pair, errp);
+}
+
 /* clang-format off */
 #define RAW { .format = "raw" }
 #define NODE(format_) { .format = format_, .drive = "node-name=node0" }
@@ -151,6 +177,9 @@ static const Row rows[] = {
       measure_meanwhile, "shmig migration|page-sampling" },
     { MEANWHILE "calc-dirty-rate/before",
       { KVM, .guest = "dirty=max", .disks = { RAW } }, measured_before },
+    { MEANWHILE "writes-held-back",
+      { KVM, .guest = "dirty=0 write=max wsize=65536", .disks = { RAW } },
+      held_back, "writes held back" },
 };
 /* clang-format on */
 
