@@ -13,13 +13,15 @@
 
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "qemu/lockable.h"
 #include "qemu/sockets.h"
-#include "qemu/thread.h"
 #include "qemu/yank.h"
 #include "hw/boards.h"
 #include "io/channel-socket.h"
 #include "migration/misc.h"
 #include "migration/yank_functions.h"
+
+#include "shmig/base/thread.h"
 
 #include "incoming.h"
 #include "trace.h"
@@ -59,17 +61,31 @@ static void check_machine(const ShmigOffer *offer, GPtrArray *problems)
 
 /* An offer, on its way to the main loop and back. */
 typedef struct CheckCall {
-    ShmigIncoming *in;
     const ShmigOffer *offer;
     GPtrArray *problems;
     QemuSemaphore done;
 } CheckCall;
 
+/* Whoever takes the call has to answer it; NULL if somebody did. */
+static CheckCall *take_check(ShmigIncoming *in, bool ended)
+{
+    CheckCall *call;
+
+    QEMU_LOCK_GUARD(&in->lock);
+    call = in->check;
+    in->check = NULL;
+    in->ended |= ended;
+    return call;
+}
+
 static gboolean check_in_main(void *opaque)
 {
-    CheckCall *call = opaque;
-    ShmigIncoming *in = call->in;
+    ShmigIncoming *in = opaque;
+    CheckCall *call = take_check(in, false);
 
+    if (!call) {
+        return G_SOURCE_REMOVE;
+    }
     /* What an earlier offer left that was refused. */
     g_clear_pointer(&in->disks, shmig_disks_free);
     g_clear_pointer(&in->ram, shmig_ram_blocks_free);
@@ -83,15 +99,43 @@ static gboolean check_in_main(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
+static void add_ended(GPtrArray *problems)
+{
+    g_ptr_array_add(problems, g_strdup("the destination's QEMU is ending"));
+}
+
+/*
+ * The main thread itself may end the session, and waits for this call then:
+ * from end_checks() on nobody here waits for the main thread.
+ */
 static void on_check(void *opaque, ShmigDest *dest, const ShmigOffer *offer,
                      GPtrArray *problems)
 {
-    CheckCall call = { .in = opaque, .offer = offer, .problems = problems };
+    ShmigIncoming *in = opaque;
+    CheckCall call = { .offer = offer, .problems = problems };
 
     qemu_sem_init(&call.done, 0);
-    shmig_main_call(check_in_main, &call);
+    qemu_mutex_lock(&in->lock);
+    if (in->ended) {
+        add_ended(problems);
+        qemu_sem_post(&call.done);
+    } else {
+        in->check = &call;
+        shmig_main_call(check_in_main, in);
+    }
+    qemu_mutex_unlock(&in->lock);
     qemu_sem_wait(&call.done);
     qemu_sem_destroy(&call.done);
+}
+
+static void end_checks(ShmigIncoming *in)
+{
+    CheckCall *call = take_check(in, true);
+
+    if (call) {
+        add_ended(call->problems);
+        qemu_sem_post(&call->done);
+    }
 }
 
 /* The failure of a migration that QEMU has not begun to load. */
@@ -201,6 +245,8 @@ static gboolean failed_in_main(void *opaque)
     /* Or the migration ended by itself meanwhile. */
     if (shmig_incoming == in && !in->failed) {
         in->failed = true;
+        /* What is left to be written matters to nobody. */
+        shmig_disks_cancel(in->disks);
         if (in->connected) {
             /* If it does not wait here: the stream's end wakes it. */
             wake(in);
@@ -255,13 +301,31 @@ static void give_back(ShmigIncoming *in)
     g_clear_pointer(&in->ram, shmig_ram_blocks_free);
 }
 
+static void free_incoming(ShmigIncoming *in)
+{
+    give_back(in);
+    qemu_mutex_destroy(&in->lock);
+    g_free(in);
+}
+
 /* After all calls that the session made: the main loop keeps their order. */
 static gboolean free_in_main(void *opaque)
 {
     ShmigIncoming *in = opaque;
+    Coroutine *ending = in->ending;
 
-    give_back(in);
-    g_free(in);
+    free_incoming(in);
+    if (ending) {
+        aio_co_wake(ending);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean cancel_in_main(void *opaque)
+{
+    ShmigIncoming *in = opaque;
+
+    shmig_disks_cancel(in->disks);
     return G_SOURCE_REMOVE;
 }
 
@@ -274,6 +338,32 @@ static void *end_session(void *opaque)
     return NULL;
 }
 
+/* On the main thread, which nothing that is waited for here needs: checks are
+ * over, and so are requests to the block layer. */
+static void end_here(ShmigIncoming *in)
+{
+    shmig_disks_cancel(in->disks);
+    shmig_dest_free(in->dest);
+    give_back(in);
+    shmig_main_call(free_in_main, in);
+}
+
+/*
+ * A coroutine cannot wait for requests: the main loop goes on, as they need
+ * it to.  False where there is no thread to wait in.
+ */
+static bool end_elsewhere(ShmigIncoming *in)
+{
+    GThread *thread;
+
+    thread = shmig_thread_new("mig/shmig/end", end_session, in, NULL);
+    if (!thread) {
+        return false;
+    }
+    g_thread_unref(thread);
+    return true;
+}
+
 /*
  * transport_cleanup: QEMU is done with the stream, for better or worse.  A
  * guest that runs here does not wait until the source has closed its end;
@@ -282,23 +372,30 @@ static void *end_session(void *opaque)
 static void transport_cleanup(void *opaque)
 {
     ShmigIncoming *in = opaque;
-    QemuThread thread;
 
     trace_shmig_incoming_end(in->running);
     shmig_incoming = NULL;
     yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_incoming, in);
     qio_net_listener_disconnect(in->listener);
     object_unref(OBJECT(in->listener));
+    end_checks(in);
     if (in->running) {
-        qemu_thread_create(&thread, "mig/shmig/end", end_session, in,
-                           QEMU_THREAD_DETACHED);
-        return;
+        if (!end_elsewhere(in)) {
+            end_here(in);
+        }
+    } else if (qemu_in_coroutine()) {
+        in->ending = qemu_coroutine_self();
+        shmig_main_call(cancel_in_main, in);
+        if (end_elsewhere(in)) {
+            qemu_coroutine_yield();
+        } else {
+            in->ending = NULL;
+            shmig_dest_free(in->dest);
+            shmig_main_call(free_in_main, in);
+        }
+    } else {
+        end_here(in);
     }
-    shmig_dest_free(in->dest);
-    if (!qemu_in_coroutine()) {
-        give_back(in);
-    }
-    shmig_main_call(free_in_main, in);
 }
 
 void shmig_incoming_shutdown(void)
@@ -352,9 +449,11 @@ void shmig_start_incoming_migration(ShmigMigrationArgs *args, Error **errp)
     MigrationIncomingState *mis = migration_incoming_get_current();
     ShmigIncoming *in = g_new0(ShmigIncoming, 1);
 
+    qemu_mutex_init(&in->lock);
     if (!shmig_args_check(args, true, errp) || !make_dest(in, errp) ||
         !listen_on(in, args->address, errp)) {
         shmig_dest_free(in->dest);
+        qemu_mutex_destroy(&in->lock);
         g_free(in);
         /* Another address may be tried. */
         migrate_set_state(&mis->state, MIGRATION_STATUS_SETUP,

@@ -10,6 +10,7 @@
 
 #include "io/net-listener.h"
 #include "qemu/coroutine.h"
+#include "qemu/thread.h"
 
 #include "glue.h"
 
@@ -22,6 +23,8 @@ struct ShmigIncoming {
     ShmigDiskSet *disks;
     ShmigRamBlocks *ram;
     Coroutine *waiting; /* for one of these: */
+    Coroutine *ending;  /* for the session's end */
+    bool has_blocks;
     bool drained;
     bool committed;
     bool failed;
@@ -29,6 +32,11 @@ struct ShmigIncoming {
 
     /* Atomic: QEMU loads from our stream. */
     bool connected;
+
+    QemuMutex lock;
+    /* Under the lock. */
+    struct CheckCall *check; /* on its way to the main loop */
+    bool ended;              /* there is no main loop for it any more */
 };
 
 /* Coroutine: waits for *@flag; false if the session failed before. */
