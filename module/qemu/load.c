@@ -8,6 +8,7 @@
 
 #include "qemu/error-report.h"
 #include "migration/migration.h"
+#include "system/runstate.h"
 
 #include "incoming.h"
 #include "load.h"
@@ -48,6 +49,11 @@ static int load_blocks(ShmigIncoming *in, QEMUFile *f)
 {
     uint32_t n = qemu_get_be32(f);
 
+    if (in->has_blocks) {
+        error_report("the source sends its RAM blocks twice");
+        return -EINVAL;
+    }
+    in->has_blocks = true;
     if (n != in->ram->n) {
         error_report("the source offered %u RAM blocks and sends %u",
                      in->ram->n, n);
@@ -116,6 +122,14 @@ void shmig_incoming_running(void)
 {
     ShmigIncoming *in = shmig_incoming;
 
+    if (runstate_check(RUN_STATE_INMIGRATE)) {
+        /* Its disks could not be activated, and migrate again it cannot. */
+        error_report("shmig: the guest was given to this QEMU, which could "
+                     "not activate its disks and does not run it; see that "
+                     "nothing else uses their images, quit here, and continue "
+                     "the guest at the source");
+        return;
+    }
     trace_shmig_incoming_running();
     shmig_dest_running(in->dest);
     in->running = true;
