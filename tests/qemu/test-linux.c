@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A stock Linux moves while it writes a file system, and finds each file as
- * it was written; so does e2fsck, of the file system.
+ * it was written; so does e2fsck, of the file system.  Its memory may be
+ * partly unplugged and ballooned away meanwhile.
  */
+#include <inttypes.h>
+
 #include "linux-guest.h"
 #include "loop.h"
 #include "pair.h"
@@ -19,7 +22,17 @@
 #define FILES_MEANWHILE 10
 #define FILES_AFTER 20
 
+/* Memory that can be plugged, what of it is, and what the balloon leaves of
+ * the rest. */
+#define MIB ((int64_t)1024 * 1024)
+#define PLUGGABLE_MIB 512
+#define PLUGGED_BYTES (64 * MIB)
+#define RAM_BYTES (256 * MIB)
+#define LEFT_BYTES (176 * MIB)
+#define CHANGE_SECONDS 60
+
 typedef struct Scene {
+    bool changing; /* it has memory that comes and goes */
     Pair *pair;
     LinuxGuest *source, *dest;
 } Scene;
@@ -36,6 +49,18 @@ static void G_GNUC_PRINTF(2, 3) add(GPtrArray *args, const char *format, ...)
 static char *socket_of(const Scene *scene, const char *side)
 {
     return g_strdup_printf("%s/%s.serial", scene->pair->dir, side);
+}
+
+static void add_changing_memory(GPtrArray *args)
+{
+    add(args, "-m");
+    add(args, "256M,maxmem=2G");
+    add(args, "-object");
+    add(args, "memory-backend-ram,id=vm0,size=%uM", PLUGGABLE_MIB);
+    add(args, "-device");
+    add(args, "virtio-mem-pci,id=vm,memdev=vm0");
+    add(args, "-device");
+    add(args, "virtio-balloon-pci,id=balloon");
 }
 
 /* The harness has the first serial line for the test guest; Linux uses the
@@ -58,7 +83,7 @@ static GPtrArray *arguments(const Scene *scene, const char *side,
     add(args, "-initrd");
     add(args, "%s/initrd", scene->pair->dir);
     add(args, "-append");
-    add(args, "console=ttyS1 loglevel=1");
+    add(args, "console=ttyS1 loglevel=1 memhp_default_state=online");
     add(args, "-chardev");
     add(args, "socket,id=linux,path=%s,server=on,wait=off", path);
     add(args, "-serial");
@@ -68,6 +93,9 @@ static GPtrArray *arguments(const Scene *scene, const char *side,
         image->path);
     add(args, "-device");
     add(args, "virtio-blk-pci,id=disk0,drive=drive0");
+    if (scene->changing) {
+        add_changing_memory(args);
+    }
     return args;
 }
 
@@ -118,6 +146,91 @@ static bool start_source(Scene *scene, GError **errp)
            linux_guest_wait_files(scene->source, 1, BOOT_SECONDS, errp);
 }
 
+/* --- memory that comes and goes --- */
+
+static int64_t plugged_bytes(Machine *machine, GError **errp)
+{
+    g_autoptr(JsonNode) size =
+        qmp_call(machine->qmp, errp, "qom-get",
+                 "{'path': '/machine/peripheral/vm', 'property': 'size'}");
+
+    return size ? json_node_get_int(size) : -1;
+}
+
+static int64_t left_bytes(Machine *machine, GError **errp)
+{
+    g_autoptr(JsonNode) info =
+        qmp_call(machine->qmp, errp, "query-balloon", NULL);
+
+    return info ? json_int_at(info, "actual") : -1;
+}
+
+/* Until @bytes() of @machine is @wanted; QEMU tells when it changes. */
+static bool wait_bytes(Machine *machine, int64_t (*bytes)(Machine *, GError **),
+                       int64_t wanted, const char *event, GError **errp)
+{
+    int64_t now;
+
+    while ((now = bytes(machine, errp)) != wanted) {
+        g_autoptr(JsonNode) told =
+            now < 0 ? NULL
+                    : qmp_wait_event(machine->qmp, event, NULL, NULL,
+                                     CHANGE_SECONDS, errp);
+
+        if (!told) {
+            g_prefix_error(errp, "%" PRId64 " bytes instead of %" PRId64 ": ",
+                           now, wanted);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Part of the pluggable memory comes, part of the other goes. */
+static bool change_memory(Scene *scene, GError **errp)
+{
+    Machine *source = scene->pair->source;
+
+    return qmp_run(source->qmp, errp, "qom-set",
+                   "{'path': '/machine/peripheral/vm', "
+                   "'property': 'requested-size', 'value': %" PRId64 "}",
+                   PLUGGED_BYTES) &&
+           wait_bytes(source, plugged_bytes, PLUGGED_BYTES,
+                      "MEMORY_DEVICE_SIZE_CHANGE", errp) &&
+           qmp_run(source->qmp, errp, "balloon", "{'value': %" PRId64 "}",
+                   LEFT_BYTES) &&
+           wait_bytes(source, left_bytes, LEFT_BYTES, "BALLOON_CHANGE", errp);
+}
+
+/* The destination has as much, and what was not plugged was not even looked
+ * at: it would count as zeroes. */
+static bool memory_has_moved(Scene *scene, GError **errp)
+{
+    g_autoptr(JsonNode) info = pair_query(scene->pair, errp);
+    int64_t plugged = plugged_bytes(scene->pair->dest, errp);
+    int64_t left = plugged < 0 ? -1 : left_bytes(scene->pair->dest, errp);
+    int64_t seen;
+
+    if (!info || left < 0) {
+        return false;
+    }
+    if (plugged != PLUGGED_BYTES || left != LEFT_BYTES) {
+        return harness_fail(errp,
+                            "the destination has %" PRId64
+                            " bytes plugged and %" PRId64 " left",
+                            plugged, left);
+    }
+    seen = json_int_at(info, "shmig.ram.sent") +
+           json_int_at(info, "shmig.ram.zero") -
+           json_int_at(info, "shmig.ram.resent");
+    g_test_message("%" PRId64 " MiB of RAM were looked at", seen / MIB);
+    if (seen > RAM_BYTES + PLUGGED_BYTES + 64 * MIB) {
+        return harness_fail(errp, "%" PRId64 " bytes of RAM were looked at",
+                            seen);
+    }
+    return true;
+}
+
 /* It writes while it moves: the migration is held back until it has. */
 static bool move(Scene *scene, GError **errp)
 {
@@ -126,6 +239,9 @@ static bool move(Scene *scene, GError **errp)
 
     if (!linux_guest_wait_files(scene->source, FILES_BEFORE, FILES_SECONDS,
                                 errp)) {
+        return false;
+    }
+    if (scene->changing && !change_memory(scene, errp)) {
         return false;
     }
     files = linux_guest_files(scene->source);
@@ -183,7 +299,8 @@ static void play(Scene *scene, char **missing, GError **errp)
     pair->dir = g_dir_make_tmp("shmig-linux-XXXXXX", errp);
     if (pair->dir && linux_guest_make(pair->dir, missing, errp) &&
         make_images(pair, errp) && start_dest(scene, errp) &&
-        start_source(scene, errp) && move(scene, errp)) {
+        start_source(scene, errp) && move(scene, errp) &&
+        (!scene->changing || memory_has_moved(scene, errp))) {
         arrive(scene, errp);
     }
 }
@@ -204,11 +321,11 @@ static char *tools_missing(void)
     return machine_missing("tcg");
 }
 
-static void writes_files_while_it_moves(void)
+static void run(bool changing)
 {
     g_autofree char *missing = tools_missing();
     g_autoptr(GError) error = NULL;
-    Scene scene = { 0 };
+    Scene scene = { .changing = changing };
 
     if (missing) {
         g_test_skip(missing);
@@ -226,10 +343,22 @@ static void writes_files_while_it_moves(void)
     pair_free(scene.pair);
 }
 
+static void writes_files_while_it_moves(void)
+{
+    run(false);
+}
+
+static void is_plugged_and_ballooned(void)
+{
+    run(true);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/qemu/linux/writes-files-while-it-moves",
                     writes_files_while_it_moves);
+    g_test_add_func("/qemu/linux/is-plugged-and-ballooned",
+                    is_plugged_and_ballooned);
     return g_test_run();
 }

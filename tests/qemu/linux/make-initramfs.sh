@@ -11,7 +11,7 @@ dir=${1:?usage: make-initramfs.sh DIR}
 cache=${SHMIG_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/shmig}/linux
 
 # Drivers the guest needs; those built into the kernel are not in modules.dep.
-drivers="virtio_pci virtio_blk ext4"
+drivers="virtio_pci virtio_blk ext4 virtio_mem virtio_balloon"
 
 cannot() {
     echo "no Linux guest: $*" >&2
