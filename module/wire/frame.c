@@ -55,6 +55,8 @@ static const FrameRule rules[] = {
     [SHMIG_FRAME_RUNNING] = { "RUNNING" },
     [SHMIG_FRAME_ERROR] = { "ERROR", .body_min = 1,
                             .body_max = SHMIG_MAX_TEXT },
+    [SHMIG_FRAME_APPLIED] = { "APPLIED", .value_min = 1,
+                              .value_max = UINT64_MAX },
 };
 
 static const FrameRule *rule_of(uint8_t type)

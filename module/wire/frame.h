@@ -45,6 +45,7 @@ typedef enum ShmigFrameType {
     SHMIG_FRAME_COMMIT = 10,  /* S→D, channel 0 */
     SHMIG_FRAME_RUNNING = 11, /* D→S, channel 0 */
     SHMIG_FRAME_ERROR = 12,   /* both: body is a UTF-8 sentence; the end */
+    SHMIG_FRAME_APPLIED = 13, /* D→S, every channel: value is bytes */
 } ShmigFrameType;
 
 #define SHMIG_FRAME_FINAL 0x1 /* DRAIN/DRAINED: the last, and durable */
@@ -56,7 +57,7 @@ typedef struct ShmigFrame {
     uint32_t records;  /* DATA only, else 0 */
     uint32_t body;     /* bytes that follow: the body, or records × 24 */
     uint32_t payload;  /* DATA only: bytes after the records, else 0 */
-    uint64_t value;    /* DRAIN, DRAINED: its number; CREDIT: bytes */
+    uint64_t value;    /* DRAIN, DRAINED: its number; else: bytes */
     uint32_t sequence; /* of this direction of this connection, from 0 */
 } ShmigFrame;
 

@@ -18,6 +18,7 @@
 #define SHMIG_MAX_BODY (1u << 20)    /* bytes of OFFER and ANSWER */
 #define SHMIG_MAX_STREAM_BODY (64u << 10)
 #define SHMIG_STREAM_WINDOW (1u << 20) /* bytes of stream without credit */
+#define SHMIG_APPLIED_STEP (2u << 20)  /* bytes that APPLIED is sent for */
 
 #define SHMIG_MAX_NAME 255  /* bytes of a RAM block or device id */
 #define SHMIG_MAX_TEXT 1024 /* bytes of one sentence, or an identity */

@@ -42,7 +42,7 @@ static GByteArray *valid_frame(GRand *rand)
 {
     GByteArray *out = begin(FUZZ_FRAME);
     ShmigFrame frame = { .type = g_rand_int_range(rand, SHMIG_FRAME_OFFER,
-                                                  SHMIG_FRAME_ERROR + 1) };
+                                                  SHMIG_FRAME_APPLIED + 1) };
     uint8_t bytes[4 + SHMIG_FRAME_BYTES] = { 0 };
 
     switch (frame.type) {
@@ -58,6 +58,7 @@ static GByteArray *valid_frame(GRand *rand)
         frame.body = g_rand_int_range(rand, 1, SHMIG_MAX_TEXT + 1);
         break;
     case SHMIG_FRAME_CREDIT:
+    case SHMIG_FRAME_APPLIED:
         frame.value = g_rand_int_range(rand, 1, SHMIG_STREAM_WINDOW + 1);
         break;
     default:

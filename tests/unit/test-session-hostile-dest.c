@@ -490,7 +490,7 @@ static const BadFrame bad_frames[] = {
       { .type = SHMIG_FRAME_CREDIT, .value = 1 },
       "more stream credit" },
     { "type/0", raw_dest_going, 0, { .type = 0 }, "unknown type" },
-    { "type/13", raw_dest_drained, 1, { .type = 13 }, "unknown type" },
+    { "type/14", raw_dest_drained, 1, { .type = 14 }, "unknown type" },
     { "value/ready",
       raw_dest_drained,
       0,

@@ -30,7 +30,7 @@ static const char only_dest[] = "a frame that only a destination sends";
 /* One frame that is refused where it comes. */
 static const BadFrame bad_frames[] = {
     { "type/0", raw_source_going, 0, { .type = 0 }, "unknown type" },
-    { "type/13", raw_source_going, 1, { .type = 13 }, "unknown type" },
+    { "type/14", raw_source_going, 1, { .type = 14 }, "unknown type" },
     { "type/255", raw_source_going, 0, { .type = 255 }, "unknown type" },
     { "direction/answer",
       raw_source_going,
@@ -46,6 +46,11 @@ static const BadFrame bad_frames[] = {
       raw_source_going,
       1,
       { .type = SHMIG_FRAME_DRAINED },
+      only_dest },
+    { "direction/applied",
+      raw_source_going,
+      1,
+      { .type = SHMIG_FRAME_APPLIED, .value = 1 },
       only_dest },
     { "direction/ready",
       raw_source_going,
