@@ -13,6 +13,7 @@
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
+#include "shmig/base/range.h"
 
 #include <errno.h>
 
@@ -70,12 +71,28 @@ static bool is_expected(ShmigSourceChannel *sc, const ShmigFrame *frame)
     }
 }
 
+static int on_applied(ShmigSourceChannel *sc, uint64_t value, const char **why)
+{
+    /* A value below the last one wraps around to a length beyond all. */
+    if (sc->final_answered ||
+        !shmig_range_ok(sc->disk_applied, value - sc->disk_applied,
+                        sc->disk_sent)) {
+        *why = "APPLIED of no more than before, or of more than was sent";
+        return -EPROTO;
+    }
+    sc->disk_applied = value;
+    return 0;
+}
+
 static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
 {
     ShmigSourceChannel *sc = opaque;
     ShmigSource *src = sc->src;
     bool expected;
 
+    if (frame->type == SHMIG_FRAME_APPLIED) {
+        return on_applied(sc, frame->value, why);
+    }
     pthread_mutex_lock(&src->lock);
     expected = is_expected(sc, frame);
     if (expected && frame->type == SHMIG_FRAME_GO) {
@@ -145,6 +162,7 @@ static bool send_inline(ShmigSourceChannel *sc, ShmigConn *conn)
     }
     sc->sending_inline = list;
     sc->inline_run += MAX(sc->batch.payload, INLINE_FRAME);
+    sc->disk_sent += sc->batch.payload;
     charge(sc, sc->batch.payload);
     shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
                          sc->batch.iov, sc->batch.n_iov);
@@ -173,6 +191,7 @@ static bool send_bulk(ShmigSourceChannel *sc, ShmigConn *conn)
         return false;
     }
     sc->sending_bulk = true;
+    sc->disk_sent += sc->batch.payload;
     charge(sc, sc->batch.payload);
     shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
                          sc->batch.iov, sc->batch.n_iov);

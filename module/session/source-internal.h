@@ -33,6 +33,9 @@ typedef struct ShmigSourceChannel {
     uint64_t place;      /* in the line for max-bandwidth */
     bool seen_finishing;
     bool final_given; /* DRAIN(FINAL) is queued */
+    /* Payload of disk records, ever: given to the connection, and written by
+     * the destination as far as it said. */
+    uint64_t disk_sent, disk_applied;
 
     /* Under the session's lock. */
     uint64_t drain_asked;    /* the number of the last DRAIN; 0 none */
