@@ -57,6 +57,7 @@ struct ShmigApply {
     const ShmigApplyOps *ops;
     void *opaque;
     ShmigDisk **disks;
+    uint64_t written_bytes;
     bool *written;       /* ever; the final drain flushes these */
     uint64_t *unflushed; /* bytes since a flush began */
     bool flushing;       /* in the background */
@@ -103,6 +104,8 @@ static void piece_done(ShmigOp *op, int res)
     }
     if (res < 0) {
         fail(apply, piece, res);
+    } else if (piece->req.cmd == SHMIG_DISK_WRITE) {
+        apply->written_bytes += piece->req.length;
     }
     start(apply);
 }
@@ -380,6 +383,24 @@ void shmig_apply_stop(ShmigApply *apply)
 bool shmig_apply_quiet(const ShmigApply *apply)
 {
     return apply->in_flight == 0;
+}
+
+uint64_t shmig_apply_written_bytes(const ShmigApply *apply)
+{
+    return apply->written_bytes;
+}
+
+bool shmig_apply_caught_up(const ShmigApply *apply)
+{
+    if (apply->placing) {
+        return false;
+    }
+    for (unsigned i = 0; i < apply->n_frames; i++) {
+        if (apply->frames[i].used || apply->frames[i].busy) {
+            return false;
+        }
+    }
+    return true;
 }
 
 ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,

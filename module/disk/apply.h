@@ -63,4 +63,9 @@ void shmig_apply_stop(ShmigApply *apply);
 /* Nothing is in flight. */
 bool shmig_apply_quiet(const ShmigApply *apply);
 
+/* Bytes of DATA records that are written, ever. */
+uint64_t shmig_apply_written_bytes(const ShmigApply *apply);
+/* Of no frame that came anything is left to be applied. */
+bool shmig_apply_caught_up(const ShmigApply *apply);
+
 #endif

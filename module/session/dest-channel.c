@@ -149,9 +149,25 @@ static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
     }
 }
 
+/*
+ * Tells the source how far the disks are.  Not through the queue of control
+ * frames: what is said must be the latest, and a source that does not read
+ * must not make it pile up.
+ */
 static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
 {
-    return false;
+    ShmigDestChannel *dc = opaque;
+    uint64_t bytes = shmig_apply_written_bytes(dc->apply);
+    ShmigFrame frame = { .type = SHMIG_FRAME_APPLIED, .value = bytes };
+
+    if (dc->final || bytes == dc->applied_said ||
+        (bytes - dc->applied_said < SHMIG_APPLIED_STEP &&
+         !shmig_apply_caught_up(dc->apply))) {
+        return false;
+    }
+    dc->applied_said = bytes;
+    shmig_conn_send(conn, &frame, NULL, NULL, 0);
+    return true;
 }
 
 static void on_sent(void *opaque)

@@ -39,6 +39,7 @@ typedef struct ShmigDestChannel {
     ShmigRecord records[SHMIG_MAX_RECORDS];
     unsigned n_records;
     bool receiving_disk;
+    uint64_t applied_said; /* the value of the last APPLIED */
     bool draining;
     uint64_t drain_value;
     uint16_t drain_flags;

@@ -373,6 +373,42 @@ static void test_frame_while_draining(void)
     world_free(w);
 }
 
+/* What is written counts once, zeroes and what failed do not. */
+static void test_written_bytes(void)
+{
+    World *w = world_new(0, 1, 2);
+
+    g_assert_true(shmig_apply_caught_up(w->apply));
+    set_mode(w, FAKE_DISK_HELD);
+    one(w, 0, DATA, 0, 8192, 1);
+    one(w, 1, ZERO, 0, MIB, 0);
+    g_assert_false(shmig_apply_caught_up(w->apply));
+    g_assert_cmpuint(shmig_apply_written_bytes(w->apply), ==, 0);
+    set_mode(w, FAKE_DISK_PROMPT);
+    run_out(w);
+    g_assert_true(shmig_apply_caught_up(w->apply));
+    g_assert_cmpuint(shmig_apply_written_bytes(w->apply), ==, 8192);
+    fake_disk_fail(w->fake[0], SHMIG_DISK_WRITE, 1, EIO);
+    one(w, 0, DATA, 0, 4096, 2);
+    run_out(w);
+    g_assert_cmpuint(shmig_apply_written_bytes(w->apply), ==, 8192);
+    world_free(w);
+}
+
+/* A frame whose payload is still on its way is not applied. */
+static void test_placed_is_not_applied(void)
+{
+    World *w = world_new(0, 1, 2);
+    const ShmigRecord record = { FIRST, DATA, 0, 512 };
+
+    g_assert_cmpint(shmig_apply_place(w->apply, &record, 1, w->iov), ==, 1);
+    g_assert_false(shmig_apply_caught_up(w->apply));
+    shmig_apply_go(w->apply);
+    run_out(w);
+    g_assert_true(shmig_apply_caught_up(w->apply));
+    world_free(w);
+}
+
 static void test_failure(void)
 {
     World *w = world_new(0, 1, 4);
@@ -443,6 +479,8 @@ int main(int argc, char **argv)
     g_test_add_func("/disk/apply/drain/final", test_final_drain);
     g_test_add_func("/disk/apply/drain/frame-meanwhile",
                     test_frame_while_draining);
+    g_test_add_func("/disk/apply/written-bytes", test_written_bytes);
+    g_test_add_func("/disk/apply/placed", test_placed_is_not_applied);
     g_test_add_func("/disk/apply/failure", test_failure);
     g_test_add_func("/disk/apply/flush-fails", test_flush_fails);
     g_test_add_func("/disk/apply/stop", test_stop);

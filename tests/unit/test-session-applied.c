@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a source believes of APPLIED: nothing that cannot be. */
+/*
+ * What a source believes of APPLIED: nothing that cannot be; and when a
+ * destination says it.
+ */
 #include "raw-dest.h"
+#include "raw-source.h"
 #include "shmig/base/error.h"
 
 #include <string.h>
@@ -140,6 +144,70 @@ static void test_after_the_end(void)
     sent_free(raw, disk);
 }
 
+static void expect_applied(RawSource *raw, uint64_t value)
+{
+    ShmigFrame frame;
+
+    g_assert_true(raw_recv(&raw->peer[0], &frame, NULL));
+    g_assert_cmpuint(frame.type, ==, SHMIG_FRAME_APPLIED);
+    g_assert_cmpuint(frame.value, ==, value);
+}
+
+/* A destination with @n writes of 1 MiB that its disk holds. */
+static RawSource *held_new(unsigned n)
+{
+    RawSource *raw = raw_source_new(1, false);
+
+    raw_source_going(raw);
+    fake_disk_set_mode(raw->disk, FAKE_DISK_HELD);
+    for (unsigned i = 0; i < n; i++) {
+        ShmigRecord record =
+            raw_record(RAW_DISK, SHMIG_RECORD_DATA, i * (uint64_t)MIB, MIB);
+
+        g_assert_true(raw_send_data(&raw->peer[0], &record, 1, 0x77));
+    }
+    fake_disk_wait_held(raw->disk, n);
+    return raw;
+}
+
+/* Every 2 MiB, and what is left when nothing is left to do. */
+static void test_said_when_due(void)
+{
+    RawSource *raw = held_new(4);
+
+    fake_disk_release(raw->disk, 0);
+    fake_disk_release(raw->disk, 0);
+    expect_applied(raw, 2 * MIB);
+    fake_disk_release(raw->disk, 0);
+    fake_disk_release(raw->disk, 0);
+    expect_applied(raw, 4 * MIB);
+    raw_source_free(raw);
+}
+
+static void test_said_when_idle(void)
+{
+    RawSource *raw = held_new(1);
+
+    fake_disk_release(raw->disk, 0);
+    expect_applied(raw, MIB);
+    raw_source_free(raw);
+}
+
+/* Zeroes are nothing to tell. */
+static void test_not_said(void)
+{
+    RawSource *raw = raw_source_new(1, false);
+    ShmigRecord zero = raw_record(RAW_DISK, SHMIG_RECORD_ZERO, 0, 4 * MIB);
+    ShmigFrame frame;
+
+    raw_source_going(raw);
+    g_assert_true(raw_send_data(&raw->peer[0], &zero, 1, 0));
+    g_assert_true(raw_send_type(&raw->peer[0], SHMIG_FRAME_DRAIN));
+    g_assert_true(raw_recv(&raw->peer[0], &frame, NULL));
+    g_assert_cmpuint(frame.type, ==, SHMIG_FRAME_DRAINED);
+    raw_source_free(raw);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -153,6 +221,9 @@ int main(int argc, char **argv)
                          test_nothing_sent);
     g_test_add_data_func("/session/applied/nothing-sent/1", GUINT_TO_POINTER(1),
                          test_nothing_sent);
+    g_test_add_func("/session/applied/said/due", test_said_when_due);
+    g_test_add_func("/session/applied/said/idle", test_said_when_idle);
+    g_test_add_func("/session/applied/said/not", test_not_said);
     g_test_add_func("/session/applied/before-go", test_before_go);
     g_test_add_func("/session/applied/after-the-end", test_after_the_end);
     return g_test_run();
