@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest disks: which there are, what they are called, what identifies their
- * storage.
+ * Guest disks: which there are, and what they are called.
  *
  * A disk is known by the id of its guest device, because that is what both
  * sides have in common: node names and files may differ.  A device without
  * an id is known by its QOM path.
  */
 #include "qemu/osdep.h"
-
-#include <sys/sysmacros.h>
 
 #include "qapi/error.h"
 #include "qemu/units.h"
@@ -18,7 +15,7 @@
 
 #include "disk-block.h"
 #include "disk-guest.h"
-#include "disk-raw.h"
+#include "disk-identity.h"
 
 static void guest_disk_free(void *opaque)
 {
@@ -119,77 +116,9 @@ bool shmig_guest_disk_busy(const ShmigGuestDisk *disk, Error **errp)
     return bdrv_op_is_blocked(disk->bs, BLOCK_OP_TYPE_MIRROR_SOURCE, errp);
 }
 
-/* Files of one kernel; containers on one host share it. */
-static const char *boot_id(void)
-{
-    static char *id;
-
-    if (!id && g_file_get_contents("/proc/sys/kernel/random/boot_id", &id, NULL,
-                                   NULL)) {
-        g_strstrip(id);
-    }
-    return id;
-}
-
-/* A name that means another thing on another host. */
-static bool is_local_name(const char *name)
-{
-    static const char *const local[] = { "localhost", "unix", "127.", "::1" };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(local); i++) {
-        if (strstr(name, local[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Hashed, as it may be long and hold a password. */
-static char *network_identity(BlockDriverState *bs)
-{
-    static const char *const drivers[] = {
-        "nbd", "iscsi", "rbd", "nfs", "ssh", "gluster",
-    };
-    g_autofree char *text = NULL;
-    g_autofree char *hash = NULL;
-    unsigned i;
-
-    GRAPH_RDLOCK_GUARD_MAINLOOP();
-
-    while (bdrv_primary_bs(bs)) {
-        bs = bdrv_primary_bs(bs);
-    }
-    for (i = 0; i < G_N_ELEMENTS(drivers); i++) {
-        if (!strcmp(bs->drv->format_name, drivers[i])) {
-            break;
-        }
-    }
-    if (i == G_N_ELEMENTS(drivers)) {
-        return g_strdup("");
-    }
-    bdrv_refresh_filename(bs);
-    text = g_strconcat(bs->filename, " ",
-                       is_local_name(bs->filename) ? boot_id() : NULL, NULL);
-    hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
-    return g_strdup_printf("%s:%s", drivers[i], hash);
-}
-
 char *shmig_guest_disk_identity(const ShmigGuestDisk *disk)
 {
-    struct stat st;
-
-    if (!shmig_disk_raw_stat(disk->bs, &st)) {
-        return network_identity(disk->bs);
-    }
-    if (!boot_id()) {
-        return g_strdup("");
-    }
-    if (S_ISBLK(st.st_mode)) {
-        return g_strdup_printf("%s:device:%u:%u", boot_id(), major(st.st_rdev),
-                               minor(st.st_rdev));
-    }
-    return g_strdup_printf("%s:file:%" PRIu64 ":%" PRIu64, boot_id(),
-                           (uint64_t)st.st_dev, (uint64_t)st.st_ino);
+    return shmig_disk_identity(disk->bs);
 }
 
 char *shmig_guest_disk_size_text(uint64_t bytes)

@@ -45,7 +45,7 @@ ShmigGuestDisk *shmig_guest_disk_find(const GPtrArray *disks, const char *id);
 /* Whether a job or another operation keeps the disk busy; says which. */
 bool shmig_guest_disk_busy(const ShmigGuestDisk *disk, Error **errp);
 
-/* Equal strings: the same storage.  "" if that can't be told. */
+/* shmig_disk_identity() of its image. */
 char *shmig_guest_disk_identity(const ShmigGuestDisk *disk);
 
 /* An exact size for messages: "10 GiB", "1000448 bytes". */
