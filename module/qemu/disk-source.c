@@ -9,6 +9,7 @@
 #include "hw/qdev-core.h"
 
 #include "disk-guest.h"
+#include "disk-outside.h"
 #include "disk-raw.h"
 #include "mirror-filter.h"
 #include "trace.h"
@@ -194,6 +195,31 @@ static GPtrArray *offer_disks(ShmigOffer *offer, GPtrArray *all,
     return travel;
 }
 
+/*
+ * What the block layer does not serve is refused by name, unless
+ * says which disks travel: then it was left out on purpose.
+ */
+static bool leave_outside_disks(ShmigOffer *offer, const char *selection,
+                                Error **errp)
+{
+    g_autoptr(GPtrArray) disks = shmig_outside_disks(object_get_root());
+
+    for (unsigned i = 0; i < disks->len; i++) {
+        const ShmigOutsideDisk *disk = g_ptr_array_index(disks, i);
+
+        if (!selection) {
+            error_setg(errp,
+                       "disk \"%s\": a %s is not served by QEMU's block layer, "
+                       "so that it cannot be copied; name the disks that "
+                       "shall travel, or none, with the option \"disks\"",
+                       disk->id, disk->type);
+            return false;
+        }
+        shmig_offer_leave_out(offer, disk->id);
+    }
+    return true;
+}
+
 bool shmig_disks_collect(ShmigOffer *offer, const char *selection,
                          ShmigDiskSet **set, Error **errp)
 {
@@ -215,6 +241,9 @@ bool shmig_disks_collect(ShmigOffer *offer, const char *selection,
              !is_unshared(all, chosen, disk, errp))) {
             return false;
         }
+    }
+    if (!leave_outside_disks(offer, selection, errp)) {
+        return false;
     }
     *set = shmig_disk_set_new(offer_disks(offer, all, chosen));
     return true;
