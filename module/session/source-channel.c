@@ -8,6 +8,9 @@
  * INLINE_RUN bytes of them a frame of the copy, disk or RAM, has its turn: the
  * queue of a guest that writes all the time is never empty.
  *
+ * Where the destination's disks are behind, RAM comes before both: it would
+ * wait behind their data for disks that it does not need.
+ *
  * max-bandwidth bounds all of it up to the switch-over, which is not held
  * back.  Then the queue fills, and the lane holds the guest's writes back.
  */
@@ -29,6 +32,19 @@
  */
 #define LIMITED_FRAMES_PER_S 20
 #define MIN_FRAME (64u << 10) /* a granule of a disk */
+/*
+ * When the destination has not applied more than this of a channel's disk
+ * payload, its disks are behind and RAM goes first.  With the frame that goes
+ * beyond it, it has to fit into the destination's buffers for the channel (24
+ * of 1 MiB over all, at most 6 and at least 2 each): what is more waits in the
+ * connection, and the RAM behind it too.  For the usual 4 channels it is
+ * twice what a destination applies before it says so, and the disks of a
+ * connection with 50 ms of latency get 80 MiB/s a channel while there is RAM
+ * to send; without, nothing waits.
+ */
+#define BEHIND_ALL (16u << 20)
+#define BEHIND_MAX (4u << 20)
+#define BEHIND_MIN (1u << 20)
 
 static int64_t now_ns(void)
 {
@@ -267,6 +283,12 @@ static void drain_for_good(ShmigSourceChannel *sc)
     }
 }
 
+static bool disks_are_behind(const ShmigSourceChannel *sc)
+{
+    return sc->disk_sent - sc->disk_applied >
+           CLAMP(BEHIND_ALL / sc->src->n_channels, BEHIND_MIN, BEHIND_MAX);
+}
+
 /* A frame of disk ranges or RAM. */
 static bool send_copy(ShmigSourceChannel *sc, ShmigConn *conn)
 {
@@ -275,6 +297,17 @@ static bool send_copy(ShmigSourceChannel *sc, ShmigConn *conn)
         return true;
     }
     return false;
+}
+
+static bool send_next(ShmigSourceChannel *sc, ShmigConn *conn)
+{
+    if (disks_are_behind(sc) && send_ram(sc, conn, sc->seen_finishing)) {
+        return true;
+    }
+    if (sc->inline_run >= INLINE_RUN && send_copy(sc, conn)) {
+        return true;
+    }
+    return send_inline(sc, conn) || send_copy(sc, conn);
 }
 
 static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
@@ -302,10 +335,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
         *wait_ns = late;
         return false;
     }
-    if (sc->inline_run >= INLINE_RUN && send_copy(sc, conn)) {
-        return true;
-    }
-    if (send_inline(sc, conn) || send_copy(sc, conn)) {
+    if (send_next(sc, conn)) {
         return true;
     }
     sc->idle = true;

@@ -296,6 +296,45 @@ static void test_slow_destination(void)
     disks_free(&d);
 }
 
+/*
+ * Not one write of the disk is done, and all of RAM gets there: more than
+ * the connection and the destination's buffers could hold.
+ */
+static void test_ram_passes_the_disk(void)
+{
+    static const Shape one = { "", 1, false, FAKE_DISK_PROMPT };
+    const uint64_t ram_bytes = 32 * MIB;
+    Disks d = disks_new(&one);
+    g_autofree uint8_t *buf = g_malloc(DISK_BYTES);
+    int64_t until = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+    g_autoptr(GError) error = NULL;
+
+    d.pair->dest_disk[0] = NULL; /* still ours */
+    pair_free(d.pair);
+    d.pair = pair_new(1, false, ram_bytes);
+    d.pair->n_disks = 1;
+    d.pair->disk_bytes = DISK_BYTES;
+    d.pair->source_disk[0] = fake_disk_base(d.source);
+    d.pair->dest_disk[0] = fake_disk_base(d.dest);
+    fill(d.pair->source_ram, ram_bytes, 5);
+    fill(buf, DISK_BYTES, 6);
+    fake_disk_poke(d.source, 0, DISK_BYTES, buf);
+    fake_disk_set_mode(d.dest, FAKE_DISK_HELD);
+    g_assert_true(pair_start(d.pair, &error));
+    pair_start_ram(d.pair);
+    while (shmig_source_region_pending(d.pair->source, 0)) {
+        g_assert_true(shmig_source_wait(d.pair->source, 0, 20, &error));
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+    g_assert_cmpuint(fake_disk_done_bytes(d.dest, SHMIG_DISK_WRITE), ==, 0);
+    fake_disk_set_mode(d.dest, FAKE_DISK_PROMPT);
+    pair_switch_over(d.pair, &error);
+    g_assert_no_error(error);
+    g_assert_true(fake_disk_equal(d.source, d.dest));
+    g_assert_cmpmem(d.pair->source_ram, ram_bytes, d.pair->dest_ram, ram_bytes);
+    disks_free(&d);
+}
+
 /* More than a frame may carry, in one write to what was copied already. */
 static void test_large_write(void)
 {
@@ -367,6 +406,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/disk/abort-in-flight",
                     test_abort_with_requests_in_flight);
     g_test_add_func("/session/disk/slow-destination", test_slow_destination);
+    g_test_add_func("/session/disk/ram-passes", test_ram_passes_the_disk);
     g_test_add_func("/session/disk/large-write", test_large_write);
     g_test_add_func("/session/disk/flushed-before-the-end",
                     test_flushed_before_the_end);

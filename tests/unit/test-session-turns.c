@@ -23,17 +23,34 @@ typedef struct World {
 } World;
 
 /* Up to GO: the source may send, the test is its control thread. */
-static World *world_new(void)
+static World *world_new_with(const void *disk_bytes)
 {
     World *w = g_new0(World, 1);
 
     memset(w->buf, 0x55, sizeof(w->buf));
     w->disk = fake_disk_new(DISK_BYTES);
+    if (disk_bytes) {
+        fake_disk_poke(w->disk, 0, DISK_BYTES, disk_bytes);
+    }
     w->raw = raw_dest_new_disk(1, w->disk, DISK_BYTES);
     raw_dest_going(w->raw);
     raw_dest_end(w->raw);
     g_assert_no_error(w->raw->error);
     return w;
+}
+
+static World *world_new(void)
+{
+    return world_new_with(NULL);
+}
+
+/* With a disk full of data, and RAM: both at the same time. */
+static World *world_new_full(void)
+{
+    g_autofree uint8_t *bytes = g_malloc(DISK_BYTES);
+
+    memset(bytes, 0x44, DISK_BYTES);
+    return world_new_with(bytes);
 }
 
 static void world_free(World *w)
@@ -174,6 +191,43 @@ static void test_idle_is_not_slow(void)
     world_free(w);
 }
 
+/* A destination that applies nothing gets RAM, and then the disk. */
+static void test_disk_is_behind(void)
+{
+    World *w = world_new_full();
+
+    start_ram(w);
+    while (w->bytes[RAM] < RAW_DEST_RAM / 2) {
+        hear(w);
+        /* 4 MiB, and the frame that went beyond it. */
+        g_assert_cmpuint(w->bytes[DISK], <=, 5 * MIB);
+    }
+    g_assert_cmpuint(w->bytes[DISK], >, 4 * MIB);
+    while (w->bytes[DISK] < DISK_BYTES) {
+        hear(w);
+    }
+    world_free(w);
+}
+
+/* One that keeps up gets the disk first. */
+static void test_disk_keeps_up(void)
+{
+    World *w = world_new_full();
+    ShmigFrame frame = { .type = SHMIG_FRAME_APPLIED };
+
+    start_ram(w);
+    while (w->bytes[DISK] < DISK_BYTES) {
+        hear(w);
+        g_assert_cmpuint(w->bytes[RAM], ==, 0);
+        frame.value = w->bytes[DISK];
+        g_assert_true(raw_send(&w->raw->peer[0], frame, NULL));
+    }
+    while (w->bytes[RAM] < RAW_DEST_RAM / 2) {
+        hear(w);
+    }
+    world_free(w);
+}
+
 static void *finish(void *opaque)
 {
     World *w = opaque;
@@ -212,5 +266,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/turns/bandwidth", test_bandwidth);
     g_test_add_func("/session/turns/bandwidth-end", test_bandwidth_at_the_end);
     g_test_add_func("/session/turns/idle", test_idle_is_not_slow);
+    g_test_add_func("/session/turns/behind", test_disk_is_behind);
+    g_test_add_func("/session/turns/keeps-up", test_disk_keeps_up);
     return g_test_run();
 }
