@@ -31,6 +31,15 @@
 #define FLUSH_LOT (1u << 20)
 #define FLUSH_MUST (128u << 20)
 
+/* A zeroed range costs the flush a piece of metadata, however long it is. */
+#define FLUSH_ZERO 4096
+
+typedef enum DrainState {
+    DRAIN_NONE,
+    DRAIN_APPLY, /* waits for what came before; nothing else is placed */
+    DRAIN_FLUSH, /* that is applied: waits until it is durable */
+} DrainState;
+
 typedef struct Frame Frame;
 
 typedef struct Piece {
@@ -58,9 +67,10 @@ struct ShmigApply {
     void *opaque;
     ShmigDisk **disks;
     uint64_t written_bytes;
-    bool *written;       /* ever; the final drain flushes these */
-    uint64_t *unflushed; /* bytes since a flush began */
-    bool flushing;       /* in the background */
+    ShmigDurable *durable;
+    ShmigDurableUser user;
+    uint64_t *marks;   /* of each disk's last change by this channel */
+    uint64_t *targets; /* marks that the drain waits for */
     uint32_t n_disks, first_region;
     unsigned channel, channels;
 
@@ -76,8 +86,8 @@ struct ShmigApply {
     bool stopped; /* after a failure, or the session's end */
     bool starting;
 
-    bool draining, flush;
-    uint32_t flush_at;
+    DrainState drain;
+    bool final;
 };
 
 static void start(ShmigApply *apply);
@@ -86,7 +96,8 @@ static void fail(ShmigApply *apply, const Piece *piece, int err)
 {
     if (!apply->stopped) {
         apply->stopped = true;
-        apply->ops->failed(apply->opaque, piece->disk, piece->req.offset, err);
+        apply->ops->failed(apply->opaque, piece->disk, piece->req.cmd,
+                           piece->req.offset, err);
     }
 }
 
@@ -97,10 +108,13 @@ static void piece_done(ShmigOp *op, int res)
 
     piece->busy = false;
     apply->in_flight--;
-    if (piece->frame) {
-        piece->frame->busy--;
+    if (!piece->frame) {
+        shmig_durable_flushed(apply->durable, piece->disk, res >= 0);
     } else {
-        apply->flushing = false;
+        piece->frame->busy--;
+        apply->marks[piece->disk] = shmig_durable_changed(
+            apply->durable, piece->disk,
+            piece->req.cmd == SHMIG_DISK_ZERO ? FLUSH_ZERO : piece->req.length);
     }
     if (res < 0) {
         fail(apply, piece, res);
@@ -155,8 +169,6 @@ static bool start_piece(ShmigApply *apply, Frame *frame, uint32_t disk,
     apply->in_flight++;
     if (frame) {
         frame->busy++;
-        apply->written[disk] = true;
-        apply->unflushed[disk] += cmd == SHMIG_DISK_WRITE ? length : 0;
     }
     shmig_disk_submit(apply->disks[disk], apply->ring, &piece->req);
     return true;
@@ -224,55 +236,83 @@ static bool start_frame(ShmigApply *apply, Frame *frame)
     return true;
 }
 
-/* Starts a flush on each disk written to; true when there is no more. */
-static bool start_flushes(ShmigApply *apply)
+/* There is room: the caller has looked. */
+static void start_flush(ShmigApply *apply, uint32_t disk)
 {
-    for (; apply->flush_at < apply->n_disks; apply->flush_at++) {
-        if (apply->written[apply->flush_at]) {
-            if (!start_piece(apply, NULL, apply->flush_at, SHMIG_DISK_FLUSH, 0,
-                             0, NULL)) {
-                return false;
-            }
-            apply->written[apply->flush_at] = false;
-        }
-    }
-    return true;
+    start_piece(apply, NULL, disk, SHMIG_DISK_FLUSH, 0, 0, NULL);
 }
 
-/*
- * Writes may be in flight meanwhile, which such a flush says nothing about:
- * the final one is never left out.
- */
 static void flush_above(ShmigApply *apply, uint64_t bytes)
 {
-    for (uint32_t i = 0; i < apply->n_disks && !apply->flushing; i++) {
-        if (apply->unflushed[i] >= bytes &&
-            start_piece(apply, NULL, i, SHMIG_DISK_FLUSH, 0, 0, NULL)) {
-            apply->unflushed[i] = 0;
-            apply->flushing = true;
+    for (uint32_t i = 0; i < apply->n_disks && free_piece(apply); i++) {
+        if (shmig_durable_begin(apply->durable, i, bytes)) {
+            start_flush(apply, i);
         }
     }
 }
 
 void shmig_apply_flush_soon(ShmigApply *apply)
 {
-    if (!apply->draining && !apply->stopped) {
+    if (apply->drain == DRAIN_NONE && !apply->stopped) {
         flush_above(apply, FLUSH_LOT);
     }
 }
 
-static void drain_step(ShmigApply *apply)
+/* Whether the disks are durable up to the targets; sees to it if not. */
+static bool make_durable(ShmigApply *apply)
 {
-    if (!apply->draining || apply->in_flight || apply->stopped) {
-        return;
-    }
-    if (apply->flush) {
-        apply->flush = !start_flushes(apply);
-        if (apply->in_flight || apply->flush) {
-            return;
+    bool done = true;
+
+    for (uint32_t i = 0; i < apply->n_disks; i++) {
+        if (!free_piece(apply)) {
+            return false; /* one that completes brings us here again */
+        }
+        switch (shmig_durable_need(&apply->user, i, apply->targets[i])) {
+        case SHMIG_DURABLE_DONE:
+            break;
+        case SHMIG_DURABLE_START:
+            start_flush(apply, i);
+            done = false;
+            break;
+        case SHMIG_DURABLE_WAIT:
+            done = false;
+            break;
         }
     }
-    apply->draining = false;
+    return done;
+}
+
+static bool has_changed(const ShmigApply *apply)
+{
+    for (uint32_t i = 0; i < apply->n_disks; i++) {
+        if (apply->marks[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The guest waits for a final drain: so it is the last channel that has each
+ * disk flushed, once for all of them.
+ */
+static void drain_step(ShmigApply *apply)
+{
+    if (apply->drain == DRAIN_APPLY && !apply->in_flight) {
+        memcpy(apply->targets, apply->marks,
+               apply->n_disks * sizeof(*apply->marks));
+        apply->drain = DRAIN_FLUSH;
+        if (apply->final) {
+            shmig_durable_finish(&apply->user);
+        }
+    }
+    if (apply->drain != DRAIN_FLUSH ||
+        (apply->final && has_changed(apply) &&
+         !shmig_durable_finished(&apply->user)) ||
+        !make_durable(apply)) {
+        return;
+    }
+    apply->drain = DRAIN_NONE;
     apply->ops->drained(apply->opaque);
 }
 
@@ -281,7 +321,8 @@ static void reuse_frames(ShmigApply *apply)
 {
     const Frame *next = &apply->frames[apply->tail];
 
-    if (apply->starved && !next->used && !next->busy && !apply->draining) {
+    if (apply->starved && !next->used && !next->busy &&
+        apply->drain != DRAIN_APPLY) {
         apply->starved = false;
         apply->ops->resume(apply->opaque);
     }
@@ -301,10 +342,10 @@ static void start(ShmigApply *apply)
     }
     apply->starting = false;
     if (!apply->stopped) {
-        if (!apply->draining) {
+        if (apply->drain == DRAIN_NONE) {
             flush_above(apply, FLUSH_MUST);
         }
-        if (!apply->frames[apply->head].used) {
+        if (apply->drain == DRAIN_FLUSH || !apply->frames[apply->head].used) {
             drain_step(apply);
         }
         reuse_frames(apply);
@@ -344,7 +385,7 @@ int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records, unsigned n,
 {
     Frame *frame = &apply->frames[apply->tail];
 
-    if (frame->used || frame->busy || apply->draining) {
+    if (frame->used || frame->busy || apply->drain == DRAIN_APPLY) {
         apply->starved = true;
         return -EAGAIN;
     }
@@ -366,12 +407,8 @@ void shmig_apply_go(ShmigApply *apply)
 
 void shmig_apply_drain(ShmigApply *apply, bool final)
 {
-    if (!final) {
-        flush_above(apply, 1);
-    }
-    apply->draining = true;
-    apply->flush = final;
-    apply->flush_at = 0;
+    apply->drain = DRAIN_APPLY;
+    apply->final = final;
     start(apply);
 }
 
@@ -403,11 +440,17 @@ bool shmig_apply_caught_up(const ShmigApply *apply)
     return true;
 }
 
+static void look(void *opaque)
+{
+    start(opaque);
+}
+
 ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
                             uint32_t n_disks, uint32_t first_region,
                             unsigned channel, unsigned channels,
-                            unsigned n_buffers, const ShmigApplyOps *ops,
-                            void *opaque, GError **errp)
+                            unsigned n_buffers, ShmigDurable *durable,
+                            const ShmigApplyOps *ops, void *opaque,
+                            GError **errp)
 {
     g_autoptr(ShmigApply) apply = g_new0(ShmigApply, 1);
 
@@ -419,8 +462,13 @@ ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
     apply->channels = channels;
     apply->ops = ops;
     apply->opaque = opaque;
-    apply->written = g_new0(bool, n_disks);
-    apply->unflushed = g_new0(uint64_t, n_disks);
+    apply->marks = g_new0(uint64_t, n_disks);
+    apply->targets = g_new0(uint64_t, n_disks);
+    apply->durable = durable;
+    apply->user.ring = ring;
+    apply->user.look = look;
+    apply->user.opaque = apply;
+    shmig_durable_join(durable, &apply->user);
     apply->n_frames = n_buffers;
     apply->frames = g_new0(Frame, n_buffers);
     for (unsigned i = 0; i < n_buffers; i++) {
@@ -442,9 +490,10 @@ void shmig_apply_free(ShmigApply *apply)
         for (unsigned i = 0; i < apply->n_frames; i++) {
             shmig_buffer_free(apply->frames[i].buffer, BUFFER_BYTES);
         }
+        shmig_durable_leave(&apply->user);
         g_free(apply->frames);
-        g_free(apply->written);
-        g_free(apply->unflushed);
+        g_free(apply->marks);
+        g_free(apply->targets);
         g_free(apply);
     }
 }

@@ -10,6 +10,7 @@
 #define SHMIG_DISK_APPLY_H
 
 #include "shmig/disk/disk.h"
+#include "shmig/disk/durable.h"
 #include "shmig/io/conn.h"
 
 typedef struct ShmigApply ShmigApply;
@@ -20,15 +21,20 @@ typedef struct ShmigApplyOps {
     /* All frames given so far are applied (after shmig_apply_drain()). */
     void (*drained)(void *opaque);
     /* A request failed; the session is to end.  @err: -errno. */
-    void (*failed)(void *opaque, uint32_t disk, uint64_t offset, int err);
+    void (*failed)(void *opaque, uint32_t disk, ShmigDiskCmd cmd,
+                   uint64_t offset, int err);
 } ShmigApplyOps;
 
-/* @disks: by region id minus @first_region. */
+/*
+ * @disks: by region id minus @first_region.  @durable is shared by all
+ * channels, and outlives them.
+ */
 ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
                             uint32_t n_disks, uint32_t first_region,
                             unsigned channel, unsigned channels,
-                            unsigned n_buffers, const ShmigApplyOps *ops,
-                            void *opaque, GError **errp);
+                            unsigned n_buffers, ShmigDurable *durable,
+                            const ShmigApplyOps *ops, void *opaque,
+                            GError **errp);
 /* Nothing may be in flight. */
 void shmig_apply_free(ShmigApply *apply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShmigApply, shmig_apply_free)
@@ -43,10 +49,10 @@ int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records, unsigned n,
 void shmig_apply_go(ShmigApply *apply);
 
 /*
- * ops->drained() comes when everything given before is applied, and with
- * @final also durable on every disk this channel ever wrote to.  Otherwise
- * what is written but not yet flushed is flushed along with it.  No frame is
- * placed meanwhile.
+ * ops->drained() comes when everything given before is applied and durable.
+ * No frame is placed until it is applied.  @final: it is the last drain of
+ * this channel; where it wrote to a disk it waits for that of all others, so
+ * that each disk is flushed once.
  */
 void shmig_apply_drain(ShmigApply *apply, bool final);
 

@@ -212,10 +212,22 @@ static void resume(void *opaque)
     shmig_channel_resume(dc->channel);
 }
 
-static void apply_failed(void *opaque, uint32_t disk, uint64_t offset, int err)
+static void apply_failed(void *opaque, uint32_t disk, ShmigDiskCmd cmd,
+                         uint64_t offset, int err)
 {
     ShmigDestChannel *dc = opaque;
     ShmigOfferDisk *d = g_ptr_array_index(dc->dest->offer->disks, disk);
+    const char *advice =
+        err == -ENOSPC ? "; make room there and migrate again" : "";
+
+    if (cmd == SHMIG_DISK_FLUSH) {
+        shmig_dest_fail(dc->dest,
+                        g_error_new(SHMIG_ERROR, SHMIG_ERROR_DISK,
+                                    "disk \"%s\": flushing the destination "
+                                    "failed: %s%s",
+                                    d->id, g_strerror(-err), advice));
+        return;
+    }
 
     shmig_dest_fail(
         dc->dest,
@@ -223,8 +235,7 @@ static void apply_failed(void *opaque, uint32_t disk, uint64_t offset, int err)
             SHMIG_ERROR, SHMIG_ERROR_DISK,
             "disk \"%s\": writing the destination at offset %" G_GUINT64_FORMAT
             " failed: %s%s",
-            d->id, offset, g_strerror(-err),
-            err == -ENOSPC ? "; make room there and migrate again" : ""));
+            d->id, offset, g_strerror(-err), advice));
 }
 
 const ShmigChannelOps shmig_dest_channel_ops = {

@@ -67,6 +67,7 @@ struct ShmigDest {
     ShmigDisk **disks;
 
     /* Any thread. */
+    ShmigDurable *durable;
     ShmigFault fault;
     ShmigStats stats;
     int go;   /* atomic: GO was sent, hosts are set */

@@ -153,7 +153,7 @@ static bool make_channel(ShmigDest *dest, unsigned i, int stream_fd,
         shmig_apply_new(shmig_channel_ring(dc->channel), dest->disks,
                         dest->n_disks, dest->n_ram, i, dest->n_channels,
                         CLAMP(SHMIG_DEST_BUFFERS / dest->n_channels, 2, 6),
-                        &shmig_dest_apply_ops, dc, errp);
+                        dest->durable, &shmig_dest_apply_ops, dc, errp);
     if (!dc->apply) {
         g_clear_pointer(&dc->channel, shmig_channel_free);
     }
@@ -171,6 +171,7 @@ static bool make_channels(ShmigDest *dest, GError **errp)
         return false;
     }
     dest->qemu_fd = pair[1];
+    dest->durable = shmig_durable_new(dest->n_disks, dest->n_channels);
     dest->channels = g_new0(ShmigDestChannel, dest->n_channels);
     for (unsigned i = 0; i < dest->n_channels; i++) {
         bool made = make_channel(dest, i, pair[0], errp);
@@ -398,6 +399,7 @@ static void free_channels(ShmigDest *dest)
     if (dest->join_fd >= 0) {
         close(dest->join_fd);
     }
+    shmig_durable_free(dest->durable);
     g_free(dest->channels);
     g_free(dest->fds);
 }

@@ -19,11 +19,13 @@ typedef struct World {
     ShmigRing *ring;
     FakeDisk *fake[N_DISKS];
     ShmigDisk *disks[N_DISKS];
+    ShmigDurable *durable;
     ShmigApply *apply;
     struct iovec iov[SHMIG_MAX_RECORDS];
     unsigned n_resume, n_drained, n_failed;
     uint32_t failed_disk;
     uint64_t failed_offset;
+    ShmigDiskCmd failed_cmd;
     int failed_err;
 } World;
 
@@ -41,13 +43,15 @@ static void drained(void *opaque)
     w->n_drained++;
 }
 
-static void failed(void *opaque, uint32_t disk, uint64_t offset, int err)
+static void failed(void *opaque, uint32_t disk, ShmigDiskCmd cmd,
+                   uint64_t offset, int err)
 {
     World *w = opaque;
 
     w->n_failed++;
     w->failed_disk = disk;
     w->failed_offset = offset;
+    w->failed_cmd = cmd;
     w->failed_err = err;
 }
 
@@ -64,8 +68,9 @@ static World *world_new(unsigned channel, unsigned channels, unsigned buffers)
         w->fake[i] = fake_disk_new(BYTES);
         w->disks[i] = fake_disk_base(w->fake[i]);
     }
+    w->durable = shmig_durable_new(N_DISKS, 1);
     w->apply = shmig_apply_new(w->ring, w->disks, N_DISKS, FIRST, channel,
-                               channels, buffers, &ops, w, &error);
+                               channels, buffers, w->durable, &ops, w, &error);
     g_assert_no_error(error);
     return w;
 }
@@ -88,6 +93,7 @@ static void world_free(World *w)
     set_mode(w, FAKE_DISK_PROMPT);
     run_out(w);
     shmig_apply_free(w->apply);
+    shmig_durable_free(w->durable);
     for (unsigned i = 0; i < N_DISKS; i++) {
         shmig_disk_free(w->disks[i]);
         fake_disk_unref(w->fake[i]);
