@@ -141,7 +141,7 @@ bool shmig_durable_begin(ShmigDurable *durable, uint32_t disk, uint64_t bytes)
     }
     pthread_mutex_lock(&durable->lock);
     begin =
-        !d->flushing &&
+        !d->flushing && !d->broken &&
         __atomic_load_n(&d->changed, __ATOMIC_ACQUIRE) - d->durable >= bytes;
     if (begin) {
         start(d);
@@ -156,6 +156,7 @@ void shmig_durable_flushed(ShmigDurable *durable, uint32_t disk, bool ok)
 
     pthread_mutex_lock(&durable->lock);
     d->flushing = false;
+    d->broken |= !ok;
     if (ok) {
         __atomic_store_n(&d->durable, d->flushing_to, __ATOMIC_RELAXED);
     }

@@ -48,6 +48,7 @@ ShmigDurableNeed shmig_durable_need(ShmigDurableUser *user, uint32_t disk,
                                     uint64_t mark);
 /* START for @disk, if @bytes or more are not durable and nobody flushes. */
 bool shmig_durable_begin(ShmigDurable *durable, uint32_t disk, uint64_t bytes);
+/* Not @ok: it never becomes durable, whoever waits; the session is to end. */
 void shmig_durable_flushed(ShmigDurable *durable, uint32_t disk, bool ok);
 
 /* The user will change nothing any more.  Once. */

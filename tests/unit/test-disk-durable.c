@@ -277,7 +277,7 @@ static void test_drain_during_background(void)
     world_free(w);
 }
 
-/* Who waits for a flush that fails asks for one of its own. */
+/* The kernel reports lost pages once: the next flush would go well. */
 static void test_failure(void)
 {
     World *w = world_new();
@@ -293,8 +293,8 @@ static void test_failure(void)
     run(w);
     g_assert_cmpuint(w->channel[0].n_failed, ==, 1);
     g_assert_cmpint(w->channel[0].failed_cmd, ==, SHMIG_DISK_FLUSH);
-    g_assert_cmpuint(w->channel[1].n_drained, ==, 1);
-    g_assert_cmpuint(flushes(w, 0), ==, 2);
+    g_assert_cmpuint(w->channel[1].n_drained, ==, 0);
+    g_assert_cmpuint(flushes(w, 0), ==, 1);
     world_free(w);
 }
 
