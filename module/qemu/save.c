@@ -32,7 +32,12 @@
 #define MAX_BARRIERS 3
 /* How long QEMU's migration thread does not look at anything else. */
 #define WAIT_MS 50
-/* RAM is copied along when less than this is left to copy of the disks. */
+/*
+ * RAM is copied along when less than this is left to copy of the disks, or
+ * less than RAM itself will take: where the destination's disks are slower
+ * than the link, there is RAM for what they leave idle.  What tracking costs
+ * the guest begins page by page when they are sent, where KVM can do so.
+ */
 #define DISKS_NEARLY_DONE_NS 1000000000
 #define DISKS_NEARLY_DONE_PART 20
 /* A decision that is older says little of what the guest has dirtied. */
@@ -159,11 +164,15 @@ static void update_bandwidth(ShmigOutgoing *out)
 static bool disks_are_nearly_done(ShmigOutgoing *out)
 {
     uint64_t rate = shmig_rate_get(&out->rounds.rate);
+    uint64_t ram_ns = shmig_rate_time_ns(shmig_ram_bytes_remaining(), rate);
     ShmigPending p;
 
     shmig_source_pending(out->source, &p);
-    return p.disk_bytes <= out->disk_total_bytes / DISKS_NEARLY_DONE_PART ||
-           p.disk_bytes <= shmig_rate_bytes(DISKS_NEARLY_DONE_NS, rate);
+    if (p.disk_bytes <= out->disk_total_bytes / DISKS_NEARLY_DONE_PART) {
+        return true;
+    }
+    return rate && p.disk_bytes <= shmig_rate_bytes(
+                                       MAX(DISKS_NEARLY_DONE_NS, ram_ns), rate);
 }
 
 /* Waits a little, and learns how fast the link is. */

@@ -32,7 +32,7 @@ static bool at_once(Pair *pair, GError **errp)
 
 static bool is_copying_disks(JsonNode *info)
 {
-    return g_str_equal(json_text_at(info, "shmig.phase"), "disks") &&
+    return json_int_at(info, "disk.remaining") > 0 &&
            json_int_at(info, "shmig.wire-bytes") > PAIR_SLOW_BYTES / 2;
 }
 
