@@ -15,6 +15,11 @@
  *
  * All that was harvested is armed by the reset: clear() has nothing to do.
  *
+ * The kernel stops a vCPU before its ring is full; it does not look at what
+ * it overwrites.  A ring in which every entry waits has been run over (by a
+ * KVM that emulates many instructions at once), and pages are lost: that is
+ * an error, for ever.
+ *
  * A harvest looks at no more entries than a ring has, or it could run after
  * a vCPU that writes faster than we read for ever.
  */
@@ -155,6 +160,7 @@ static int collect_entry(ShmigKvmRingTracker *kr, uint32_t id, uint64_t offset)
 static int reap_ring(void *opaque, const ShmigKvmRing *ring)
 {
     ShmigKvmRingTracker *kr = opaque;
+    uint32_t unreset = 0;
     int ret = 0;
 
     for (uint32_t i = 0; ret == 0 && i < ring->n_entries; i++) {
@@ -174,8 +180,12 @@ static int reap_ring(void *opaque, const ShmigKvmRing *ring)
         __atomic_store_n(&entry->flags, SHMIG_KVM_GFN_RESET, __ATOMIC_RELEASE);
         ++*ring->next;
         kr->collected++;
+        if (++unreset == ring->n_entries) {
+            return -EOVERFLOW;
+        }
         if (kr->n_runs == MAX_RUNS) {
             ret = settle(kr);
+            unreset = 0;
         }
     }
     return ret;

@@ -56,6 +56,9 @@ void fake_ring_cut_resets(FakeRing *kvm, unsigned entries);
 /* Resets return 0 and do nothing. */
 void fake_ring_no_resets(FakeRing *kvm);
 
+/* vCPUs do not stop for a full ring any more. */
+void fake_ring_overrun(FakeRing *kvm);
+
 /* Called before each reset is carried out. */
 typedef void FakeRingFunc(void *opaque);
 void fake_ring_on_reset(FakeRing *kvm, FakeRingFunc *func, void *opaque);

@@ -158,6 +158,27 @@ static void test_reset_does_nothing(World *w, gconstpointer unused)
     g_assert_true(shmig_region_all(w->region, 3, 1));
 }
 
+/* A lost page must not stay unnoticed. */
+static void test_overrun(World *w, gconstpointer unused)
+{
+    fake_ring_overrun(w->kvm);
+    for (unsigned p = 0; p < ENTRIES + 10; p++) {
+        write_page(w, 1, p);
+    }
+    g_assert_cmpint(harvest(w, false), ==, -EOVERFLOW);
+    g_assert_cmpint(harvest(w, true), ==, -EOVERFLOW);
+}
+
+/* One entry is left: as long as the kernel keeps its word, all is well. */
+static void test_almost_overrun(World *w, gconstpointer unused)
+{
+    fake_ring_overrun(w->kvm);
+    for (unsigned p = 0; p < ENTRIES - 1; p++) {
+        write_page(w, 1, p);
+    }
+    g_assert_cmpint(harvest(w, false), ==, ENTRIES - 1);
+}
+
 static void test_full_counts(World *w, gconstpointer unused)
 {
     write_page(w, 0, 100);
@@ -294,6 +315,8 @@ int main(int argc, char **argv)
     ADD("pending-after-reset", test_pending_after_reset);
     ADD("reset-cut-short", test_reset_cut_short);
     ADD("reset-does-nothing", test_reset_does_nothing);
+    ADD("overrun", test_overrun);
+    ADD("almost-overrun", test_almost_overrun);
     ADD("full-counts", test_full_counts);
     ADD("slot-goes", test_slot_goes);
     ADD("slot-shrinks", test_slot_shrinks);
