@@ -277,7 +277,7 @@ static const Row rows[] = {
     { CANCEL "in-disks", { KVM, BUSY, .slow = true }, in_disks },
     { CANCEL "in-disks/tcg", { TCG, BUSY, .slow = true }, in_disks },
     { CANCEL "in-disks/iothread",
-      { KVM, .vcpus = 2, .guest = ROW_BUSY, .slow = true,
+      { TCG, .vcpus = 2, .guest = ROW_BUSY, .slow = true,
         .arguments = "-object iothread,id=io0 -object iothread,id=io1",
         .disks = { { .format = "raw", .device = "iothread=io0" },
                    { .format = "qcow2", .device = "iothread=io1" } } },
@@ -292,8 +292,8 @@ static const Row rows[] = {
     { CANCEL "yank", { TCG, BUSY, .slow = true }, by_yank },
     { CANCEL "source-quits", { TCG, BUSY, .slow = true }, source_quits },
     { CANCEL "destination-quits", { KVM, BUSY, .slow = true }, dest_quits },
-    { CANCEL "too-late", { KVM, BUSY, .dest_runs = true }, too_late, TOO_LATE },
-    { CANCEL "too-late/cut", { KVM, BUSY, .dest_runs = true },
+    { CANCEL "too-late", { TCG, BUSY, .dest_runs = true }, too_late, TOO_LATE },
+    { CANCEL "too-late/cut", { TCG, BUSY, .dest_runs = true },
       too_late_and_cut, TOO_LATE },
 };
 /* clang-format on */

@@ -282,7 +282,6 @@ static bool cut_before_switchover(Pair *pair, GError **errp)
     { .format = "raw", .dest_dir = SMALL_DIR, .dest_drive = drive_, \
       .dest_storage = STORAGE_DEVICE }
 #define IOTHREADS "-object iothread,id=io0 -object iothread,id=io1"
-#define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
 /* The end is noticed in reading or in writing. */
 #define LOST "the |channel "
 #define NOBODY "no shmig destination answered"
@@ -306,7 +305,7 @@ static const Row rows[] = {
       { TCG, .disks = { { .format = "raw", .dest_drive = BAD_FLUSH } } },
       bad_dest_storage, "\"disk0\"|Input/output error" },
     { FAIL "destination-broken/iothread",
-      { KVM, .arguments = IOTHREADS,
+      { TCG, .arguments = IOTHREADS,
         .disks = { { .format = "raw", .device = "iothread=io0" },
                    { .format = "qcow2", .device = "iothread=io1",
                      .dest_drive = BAD("write_aio", "5", IN_QCOW2) } } },
@@ -323,7 +322,7 @@ static const Row rows[] = {
                                  .source_drive = BAD_ONCE(IN_RAW) } } },
       bad_source_for_once, "\"disk1\"|Input/output error" },
     { FAIL "source-broken/iothread",
-      { KVM, .arguments = IOTHREADS,
+      { TCG, .arguments = IOTHREADS,
         .disks = { { .format = "raw", .device = "iothread=io0",
                      .source_drive = BAD_ONCE(IN_RAW) },
                    { .format = "qcow2", .device = "iothread=io1" } } },
