@@ -52,7 +52,9 @@ typedef struct FilterState {
     QLIST_HEAD(, HeldWrite) held;
     bool draining;
 
-    Error *blocker; /* main thread */
+    /* Main thread. */
+    Error *blocker;
+    GPtrArray *frozen; /* of BdrvChild */
 } FilterState;
 
 /* QEMU's own macro needs the complete type. */
@@ -304,6 +306,7 @@ static int filter_open(BlockDriverState *bs, QDict *options, int flags,
     qemu_mutex_init(&s->held_lock);
     QLIST_INIT(&s->held);
     error_setg(&s->blocker, "it is being migrated");
+    s->frozen = g_ptr_array_new();
     return 0;
 }
 
@@ -313,6 +316,7 @@ static void filter_close(BlockDriverState *bs)
 
     qemu_mutex_destroy(&s->held_lock);
     error_free(s->blocker);
+    g_ptr_array_unref(s->frozen);
 }
 
 static BlockDriver shmig_filter_driver = {
@@ -349,6 +353,42 @@ static void copy_properties(BlockDriverState *filter, BlockDriverState *bs)
          bs->supported_zero_flags);
 }
 
+static void GRAPH_RDLOCK freeze_link(FilterState *s, BdrvChild *link);
+
+/*
+ * blockdev-reopen knows no blockers, and could put other nodes in place of
+ * those that hold the disk's bytes: they would change without a write.  It
+ * does respect frozen links.
+ */
+static void GRAPH_RDLOCK freeze_links(FilterState *s, BlockDriverState *bs)
+{
+    freeze_link(s, bs->file);
+    freeze_link(s, bs->backing);
+}
+
+static void GRAPH_RDLOCK freeze_link(FilterState *s, BdrvChild *link)
+{
+    if (!link) {
+        return;
+    }
+    /* Disks may share an image below; who froze a link lets go of it. */
+    if (!link->frozen && !link->bs->never_freeze) {
+        link->frozen = true;
+        g_ptr_array_add(s->frozen, link);
+    }
+    freeze_links(s, link->bs);
+}
+
+static void let_go_of_links(FilterState *s)
+{
+    for (unsigned i = 0; i < s->frozen->len; i++) {
+        BdrvChild *link = g_ptr_array_index(s->frozen, i);
+
+        link->frozen = false;
+    }
+    g_ptr_array_set_size(s->frozen, 0);
+}
+
 BlockDriverState *shmig_filter_insert(BlockDriverState *bs, Error **errp)
 {
     BlockDriverState *filter;
@@ -376,6 +416,9 @@ BlockDriverState *shmig_filter_insert(BlockDriverState *bs, Error **errp)
         return NULL;
     }
     s = filter->opaque;
+    bdrv_graph_rdlock_main_loop();
+    freeze_links(s, bs);
+    bdrv_graph_rdunlock_main_loop();
     bdrv_op_block_all(bs, s->blocker);
     bdrv_op_block_all(filter, s->blocker);
     return filter;
@@ -398,6 +441,7 @@ void shmig_filter_drop(BlockDriverState *filter)
     bdrv_graph_rdunlock_main_loop();
 
     shmig_filter_set_mirror(filter, NULL);
+    let_go_of_links(s);
     bdrv_op_unblock_all(bs, s->blocker);
     bdrv_op_unblock_all(filter, s->blocker);
     bdrv_drop_filter(filter, &error_abort);

@@ -14,8 +14,9 @@
 
 /*
  * Puts a filter between @bs and all its users.  It passes everything through
- * until it has a mirror; nobody but the filter may write or resize @bs, and
- * no block job or other operation on it may begin, until it is dropped.
+ * until it has a mirror; nobody but the filter may write or resize @bs, no
+ * block job or other operation on it may begin, and no other image take the
+ * place of those it consists of, until it is dropped.
  */
 BlockDriverState *shmig_filter_insert(BlockDriverState *bs, Error **errp);
 

@@ -452,6 +452,52 @@ static void snapshots_are_kept_out(void)
     setup_close(&t);
 }
 
+/* As blockdev-reopen does: another file in place of the one that is copied. */
+static int reopen_with(BlockDriverState *bs, const char *node)
+{
+    QDict *options = qdict_new();
+    Error *err = NULL;
+    int ret;
+
+    qdict_put_str(options, "file", node);
+    ret = bdrv_reopen(bs, options, true, &err);
+    g_test_message("%s", err ? error_get_pretty(err) : "");
+    error_free(err);
+    return ret;
+}
+
+static BlockDriverState *open_file(const char *path)
+{
+    QDict *options = qdict_new();
+
+    qdict_put_str(options, "driver", "file");
+    qdict_put_str(options, "filename", path);
+    return bdrv_open(NULL, NULL, options, BDRV_O_RDWR, &error_abort);
+}
+
+static void files_are_kept(void)
+{
+    Setup t = {};
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("shmig-filter-XXXXXX", &path, NULL);
+    BlockDriverState *other;
+    const char *name;
+
+    g_assert_cmpint(ftruncate(fd, IMAGE_BYTES), ==, 0);
+    close(fd);
+    other = open_file(path);
+    name = bdrv_get_node_name(other);
+    setup_open(&t);
+    setup_insert(&t);
+    g_assert_cmpint(reopen_with(t.bs, name), ==, -EPERM);
+    shmig_filter_drop(t.filter);
+    t.filter = NULL;
+    g_assert_cmpint(reopen_with(t.bs, name), ==, 0);
+    setup_close(&t);
+    bdrv_unref(other);
+    unlink(path);
+}
+
 /* As at switch-over: no more writes, still readable, and the image's locks
  * are given up. */
 static void inactive_is_readable(void)
@@ -498,6 +544,7 @@ int main(int argc, char **argv)
                     others_are_kept_out);
     g_test_add_func("/qemu/mirror-filter/snapshots-are-kept-out",
                     snapshots_are_kept_out);
+    g_test_add_func("/qemu/mirror-filter/files-are-kept", files_are_kept);
     g_test_add_func("/qemu/mirror-filter/inactive-is-readable",
                     inactive_is_readable);
     return g_test_run();
