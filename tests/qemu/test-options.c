@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A guest moves by every way of asking for it, and with what QEMU's options
  * make of a migration or a machine. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <linux/vm_sockets.h>
 
 #include "hugepages.h"
 #include "loop.h"
@@ -49,6 +53,42 @@ static bool hmp(Pair *pair, GError **errp)
         return harness_fail(errp, "HMP said: %s%s", said, said_too);
     }
     return arrive(pair, errp);
+}
+
+/* Within one host vsock needs a kernel that carries it back. */
+static bool has_vsock_loopback(GError **errp)
+{
+    struct sockaddr_vm address = {
+        .svm_family = AF_VSOCK,
+        .svm_cid = VMADDR_CID_LOCAL,
+        .svm_port = VMADDR_PORT_ANY,
+    };
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool can =
+        fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+
+    if (!can) {
+        row_skip(errp,
+                 "no vsock within this host (%s); load module vsock_loopback",
+                 g_strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return can;
+}
+
+static bool vsock(Pair *pair, GError **errp)
+{
+    g_autofree char *uri = g_strdup_printf("shmig:vsock:1:%u", getpid());
+
+    if (!has_vsock_loopback(errp) ||
+        !qmp_run(pair->dest->qmp, errp, "migrate-incoming", "{'uri': '%s'}",
+                 uri)) {
+        return false;
+    }
+    pair->uri = g_steal_pointer(&uri);
+    return pair_move(pair, errp);
 }
 
 /* --- who runs when --- */
@@ -325,6 +365,9 @@ static const Row rows[] = {
     { OPTIONS "hmp",
       { TCG, .disks = { QCOW2 }, .no_listen = true }, hmp },
 
+    { OPTIONS "vsock",
+      { TCG, .disks = { RAW, QCOW2 }, .no_listen = true }, vsock },
+
     { OPTIONS "destination-runs-at-once",
       { KVM, .disks = { RAW, QCOW2 }, .dest_runs = true }, pair_move },
     { OPTIONS "pause-before-switchover",
@@ -409,7 +452,7 @@ static const Row rows[] = {
                      "-device virtio-mem-pci,id=vm,memdev=vm0",
         .disks = { RAW } }, pair_move },
     { OPTIONS "balloon",
-      { KVM, .arguments = "-object iothread,id=io0 -device "
+      { TCG, .arguments = "-object iothread,id=io0 -device "
                           "virtio-balloon-pci,free-page-hint=on,iothread=io0",
         .disks = { RAW } }, pair_move },
     { OPTIONS "vga-and-roms",

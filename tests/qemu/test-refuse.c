@@ -369,6 +369,9 @@ static const Row rows[] = {
     { REFUSE "dead-port/unix", { TCG, .no_dest = true, .disks = { RAW } },
       no_peer, "/nonexistent/socket|No such file",
       "shmig:unix:/nonexistent/socket" },
+    { REFUSE "dead-port/vsock",
+      { TCG, .no_dest = true, .disks = { RAW } },
+      no_peer, "Failed to ", "shmig:vsock:1:9" },
 };
 /* clang-format on */
 
