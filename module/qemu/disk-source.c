@@ -6,6 +6,7 @@
 
 #include "qapi/error.h"
 #include "block/block_int.h"
+#include "qapi/qapi-commands-block-export.h"
 #include "hw/qdev-core.h"
 
 #include "disk-guest.h"
@@ -220,6 +221,81 @@ static bool leave_outside_disks(ShmigOffer *offer, const char *selection,
     return true;
 }
 
+/* The disk of @disks that @blk reads and writes, by way of whatever nodes. */
+static const ShmigGuestDisk *disk_below(const GPtrArray *disks,
+                                        BlockBackend *blk)
+{
+    BlockDriverState *bs;
+
+    GRAPH_RDLOCK_GUARD_MAINLOOP();
+
+    for (bs = blk_bs(blk); bs; bs = bdrv_primary_bs(bs)) {
+        for (unsigned i = 0; i < disks->len; i++) {
+            const ShmigGuestDisk *disk = g_ptr_array_index(disks, i);
+
+            if (bs == disk->bs) {
+                return disk;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* What a user calls @blk: the export that it is for, or NULL. */
+static char *export_name(BlockBackend *blk)
+{
+    const char *node = bdrv_get_node_name(blk_bs(blk));
+    BlockExportInfoList *exports = qmp_query_block_exports(NULL);
+    char *name = NULL;
+
+    for (BlockExportInfoList *l = exports; l && !name; l = l->next) {
+        if (!strcmp(l->value->node_name, node)) {
+            name = g_strdup_printf("%s export \"%s\"",
+                                   BlockExportType_str(l->value->type),
+                                   l->value->id);
+        }
+    }
+    qapi_free_BlockExportInfoList(exports);
+    return name;
+}
+
+static void describe_keeper(const GPtrArray *disks, BlockBackend *blk,
+                            const char *name, Error **errp)
+{
+    const ShmigGuestDisk *disk = disk_below(disks, blk);
+    const char *node = bdrv_get_node_name(blk_bs(blk));
+
+    error_setg(errp,
+               "%s \"%s\": %s may write to it, and would not let go of it "
+               "when the guest moves; end it before, or make it read-only",
+               disk ? "disk" : "block node", disk ? disk->id : node,
+               name ? name : "a block job or another user");
+}
+
+static bool can_be_left(const GPtrArray *disks, bool exports_only, Error **errp)
+{
+    BlockBackend *blk;
+
+    for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
+        g_autofree char *name = NULL;
+
+        if (!blk_bs(blk) || blk_can_inactivate(blk)) {
+            continue;
+        }
+        name = export_name(blk);
+        if (name || !exports_only) {
+            describe_keeper(disks, blk, name, errp);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool shmig_disks_can_be_left(const ShmigDiskSet *set, Error **errp)
+{
+    return can_be_left(set->disks, false, errp);
+}
+
 bool shmig_disks_collect(ShmigOffer *offer, const char *selection,
                          ShmigDiskSet **set, Error **errp)
 {
@@ -242,7 +318,8 @@ bool shmig_disks_collect(ShmigOffer *offer, const char *selection,
             return false;
         }
     }
-    if (!leave_outside_disks(offer, selection, errp)) {
+    if (!leave_outside_disks(offer, selection, errp) ||
+        !can_be_left(all, true, errp)) {
         return false;
     }
     *set = shmig_disk_set_new(offer_disks(offer, all, chosen));

@@ -41,6 +41,13 @@ bool shmig_disks_collect(ShmigOffer *offer, const char *selection,
 bool shmig_disks_insert(ShmigDiskSet *set, ShmigSource *src, Error **errp);
 
 /*
+ * Source, right before the guest is stopped; any thread that holds the BQL:
+ * whether all images can be given up, as a switch-over needs.  Says who keeps
+ * which otherwise.
+ */
+bool shmig_disks_can_be_left(const ShmigDiskSet *set, Error **errp);
+
+/*
  * Source, any thread: from now on guest writes only pass through the filters.
  * For a session that failed while its migration is still being cleaned up;
  * not at the same time as remove().  NULL is fine.

@@ -304,6 +304,23 @@ static bool is_time_to_switch(ShmigOutgoing *out, GError **errp)
            decide(out).action == SHMIG_SWITCHOVER_SWITCH;
 }
 
+/* Stock code would stop the guest first, and say no more than "Bad address". */
+static bool can_leave_disks(ShmigOutgoing *out, GError **errp)
+{
+    Error *error = NULL;
+    bool ok;
+
+    bql_lock();
+    ok = shmig_disks_can_be_left(out->disks, &error);
+    bql_unlock();
+    if (!ok) {
+        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_DISK, "%s",
+                    error_get_pretty(error));
+        error_free(error);
+    }
+    return ok;
+}
+
 static bool step(ShmigOutgoing *out, GError **errp)
 {
     out->may_switch_ns = 0;
@@ -321,7 +338,8 @@ static bool step(ShmigOutgoing *out, GError **errp)
         shmig_throttle_wants_harvest(&out->throttle, &out->rounds, now_ns())) {
         GError *gerr = NULL;
 
-        if (harvest(out, false, &gerr) && is_time_to_switch(out, &gerr)) {
+        if (harvest(out, false, &gerr) && is_time_to_switch(out, &gerr) &&
+            can_leave_disks(out, &gerr)) {
             out->may_switch_ns = now_ns();
         }
         if (gerr) {

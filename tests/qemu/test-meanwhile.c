@@ -132,6 +132,69 @@ static bool measured_before(Pair *pair, GError **errp)
     return arrive(pair, errp);
 }
 
+/* --- exports --- */
+
+static bool serve(Pair *pair, GError **errp)
+{
+    return qmp_run(pair->source->qmp, errp, "nbd-server-start",
+                   "{'addr': {'type': 'unix', 'data': {'path': '%s/nbd'}}}",
+                   pair->dir);
+}
+
+#define EXPORT(more_)                                    \
+    "block-export-add", "{'type': 'nbd', 'id': 'exp0', " \
+                        "'node-name': 'node0', 'writable': true" more_ "}"
+
+/* A writable export is refused at once; without it, the guest moves. */
+static bool export_before(Pair *pair, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!serve(pair, errp) || !qmp_run(pair->source->qmp, errp, EXPORT(""))) {
+        return false;
+    }
+    if (pair_migrate(pair, &error)) {
+        return harness_fail(errp, "migrate was not refused");
+    }
+    return row_said(error->message, errp) && pair_source_unharmed(pair, errp) &&
+           qmp_run(pair->source->qmp, errp, "block-export-del",
+                   "{'id': 'exp0'}") &&
+           begin(pair, errp) && arrive(pair, errp);
+}
+
+/* One that lets go of the image by itself is welcome. */
+static bool export_lets_go(Pair *pair, GError **errp)
+{
+    return serve(pair, errp) &&
+           qmp_run(pair->source->qmp, errp,
+                   EXPORT(", 'allow-inactive': true")) &&
+           begin(pair, errp) && arrive(pair, errp);
+}
+
+/* One that comes later fails the migration before the guest is stopped. */
+static bool export_meanwhile(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+
+    if (!serve(pair, errp) || !begin(pair, errp) ||
+        !qmp_run(pair->source->qmp, errp, "nbd-server-add",
+                 "{'device': 'drive0', 'name': 'late', 'writable': true}") ||
+        !pair_hurry(pair, errp)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    if (!sentence || !row_said(sentence, errp)) {
+        return false;
+    }
+    if (qmp_has_event(pair->source->qmp, "STOP", NULL, NULL)) {
+        return harness_fail(errp, "the guest was stopped for nothing");
+    }
+    return pair_source_unharmed(pair, errp) &&
+           qmp_run(pair->source->qmp, errp, "nbd-server-remove",
+                   "{'name': 'late'}") &&
+           pair_move_after_all(pair, errp);
+}
+
 /* --- what is told --- */
 
 static JsonNode *first_disk(JsonNode *info)
@@ -161,6 +224,9 @@ static bool held_back(Pair *pair, GError **errp)
 /* clang-format off */
 #define RAW { .format = "raw" }
 #define NODE(format_) { .format = format_, .drive = "node-name=node0" }
+#define SHARED                                                \
+    { .format = "raw", .drive = "node-name=node0",            \
+      .device = "share-rw=on" }
 #define KVM .accel = "kvm", .vcpus = 2, .slow = true
 #define TCG .accel = "tcg", .vcpus = 2, .slow = true
 #define MEANWHILE "/qemu/meanwhile/"
@@ -177,6 +243,14 @@ static const Row rows[] = {
       measure_meanwhile, "shmig migration|page-sampling" },
     { MEANWHILE "calc-dirty-rate/before",
       { KVM, .guest = "dirty=max", .disks = { RAW } }, measured_before },
+    { MEANWHILE "export/before",
+      { TCG, .guest = ROW_BUSY, .disks = { SHARED } },
+      export_before, "disk0|nbd export|exp0|may write" },
+    { MEANWHILE "export/lets-go",
+      { TCG, .guest = ROW_BUSY, .disks = { SHARED } }, export_lets_go },
+    { MEANWHILE "export/meanwhile",
+      { TCG, .guest = ROW_BUSY, .disks = { SHARED } },
+      export_meanwhile, "disk0|nbd export|late|may write" },
     { MEANWHILE "writes-held-back",
       { KVM, .guest = "dirty=0 write=max wsize=65536", .disks = { RAW } },
       held_back, "writes held back" },
