@@ -131,6 +131,15 @@ static bool start_both(Ends *ends, GError **errp)
            guest_wait_ready(ends->source->guest, READY_SECONDS, errp);
 }
 
+/* A file of somebody else's, which QEMU opens as such. */
+static Image raw_image(const char *path, uint64_t bytes)
+{
+    return (Image) { .path = (char *)path,
+                     .format = "raw",
+                     .bytes = bytes,
+                     .file = (char *)path };
+}
+
 Ends *ends_new(const EndsOptions *options, Link *link, GError **errp)
 {
     Ends *ends = g_new0(Ends, 1);
@@ -138,9 +147,8 @@ Ends *ends_new(const EndsOptions *options, Link *link, GError **errp)
 
     ends->options = *options;
     ends->link = link;
-    ends->source_image =
-        (Image) { (char *)options->source_image, "raw", bytes };
-    ends->dest_image = (Image) { (char *)options->dest_image, "raw", bytes };
+    ends->source_image = raw_image(options->source_image, bytes);
+    ends->dest_image = raw_image(options->dest_image, bytes);
     if (!start_both(ends, errp)) {
         ends_free(ends);
         return NULL;
