@@ -460,7 +460,7 @@ static const Row rows[] = {
     { OPTIONS "vga-and-roms/tcg",
       { TCG, .arguments = ROMS, .disks = { RAW } }, pair_move },
     { OPTIONS "kvm-dirty-ring",
-      { .accel = "kvm,dirty-ring-size=4096", .vcpus = 2, .guest = ROW_BUSY,
+      { .accel = ROW_KVM_RING, .vcpus = 2, .guest = ROW_BUSY,
         .disks = { RAW } }, pair_move },
 };
 

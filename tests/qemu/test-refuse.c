@@ -349,7 +349,7 @@ static const Row rows[] = {
       { TCG, .disks = { RAW }, .no_listen = true }, by_capability, NULL,
       capabilities },
     { REFUSE "capabilities/dirty-ring",
-      { .accel = "kvm,dirty-ring-size=4096", .disks = { RAW },
+      { .accel = ROW_KVM_RING, .disks = { RAW },
         .no_listen = true }, by_capability, NULL, ring_capabilities },
 
     { REFUSE "incoming/option-of-the-source",
