@@ -156,8 +156,12 @@ static bool export_before(Pair *pair, GError **errp)
     if (pair_migrate(pair, &error)) {
         return harness_fail(errp, "migrate was not refused");
     }
-    return row_said(error->message, errp) && pair_source_unharmed(pair, errp) &&
-           qmp_run(pair->source->qmp, errp, "block-export-del",
+    if (!row_said(error->message, errp) || !pair_source_unharmed(pair, errp)) {
+        return false;
+    }
+    /* Of the migration that was refused. */
+    qmp_forget_events(pair->source->qmp);
+    return qmp_run(pair->source->qmp, errp, "block-export-del",
                    "{'id': 'exp0'}") &&
            begin(pair, errp) && arrive(pair, errp);
 }
