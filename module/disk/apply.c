@@ -8,7 +8,6 @@
  * frames are started one after the other.
  */
 #include "shmig/disk/apply.h"
-#include "shmig/base/buffer.h"
 #include "shmig/base/container.h"
 #include "shmig/base/range.h"
 #include "shmig/dirty/region.h"
@@ -16,12 +15,8 @@
 #include <errno.h>
 #include <string.h>
 
-/*
- * Every piece starts aligned to 4096 in the buffer: in the worst case each
- * record wastes almost that much.  Untouched pages cost nothing.
- */
-#define ALIGN 4096
-#define BUFFER_BYTES (SHMIG_MAX_PAYLOAD + SHMIG_MAX_RECORDS * ALIGN)
+#define PAGE 4096
+#define SECTOR 512
 #define MAX_IN_FLIGHT 64
 /*
  * Bytes of a disk that are not worth a flush in the background, and those
@@ -52,7 +47,7 @@ typedef struct Piece {
 
 struct Frame {
     bool used;
-    uint8_t *buffer;
+    uint8_t *buffer; /* or NULL: it has none */
     ShmigRecord records[SHMIG_MAX_RECORDS];
     uint32_t at[SHMIG_MAX_RECORDS]; /* in the buffer, of DATA records */
     unsigned n_records;
@@ -67,6 +62,7 @@ struct ShmigApply {
     void *opaque;
     ShmigDisk **disks;
     uint64_t written_bytes;
+    ShmigBuffersUser buffers;
     ShmigDurable *durable;
     ShmigDurableUser user;
     uint64_t *marks;   /* of each disk's last change by this channel */
@@ -101,6 +97,15 @@ static void fail(ShmigApply *apply, const Piece *piece, int err)
     }
 }
 
+/* Nobody writes from the buffer of @frame any more, nor will. */
+static void give_buffer(ShmigApply *apply, Frame *frame)
+{
+    if (frame->buffer && !frame->used && !frame->busy) {
+        shmig_buffers_give(apply->buffers.buffers,
+                           g_steal_pointer(&frame->buffer));
+    }
+}
+
 static void piece_done(ShmigOp *op, int res)
 {
     Piece *piece = SHMIG_CONTAINER_OF(op, Piece, req.op);
@@ -112,6 +117,7 @@ static void piece_done(ShmigOp *op, int res)
         shmig_durable_flushed(apply->durable, piece->disk, res >= 0);
     } else {
         piece->frame->busy--;
+        give_buffer(apply, piece->frame);
         apply->marks[piece->disk] = shmig_durable_changed(
             apply->durable, piece->disk,
             piece->req.cmd == SHMIG_DISK_ZERO ? FLUSH_ZERO : piece->req.length);
@@ -338,6 +344,7 @@ static void start(ShmigApply *apply)
     while (!apply->stopped && apply->frames[apply->head].used &&
            start_frame(apply, &apply->frames[apply->head])) {
         apply->frames[apply->head].used = false;
+        give_buffer(apply, &apply->frames[apply->head]);
         apply->head = (apply->head + 1) % apply->n_frames;
     }
     apply->starting = false;
@@ -352,32 +359,73 @@ static void start(ShmigApply *apply)
     }
 }
 
-/* Lays the DATA records out in the buffer. */
+/* Where the run of DATA records from @i on ends, that are one write. */
+static unsigned run_end(const Frame *frame, unsigned i, uint64_t *bytes)
+{
+    const ShmigRecord *first = &frame->records[i];
+
+    *bytes = 0;
+    while (i < frame->n_records &&
+           frame->records[i].kind == SHMIG_RECORD_DATA &&
+           frame->records[i].region == first->region &&
+           frame->records[i].offset == first->offset + *bytes) {
+        *bytes += frame->records[i].length;
+        i++;
+    }
+    return i;
+}
+
+/*
+ * Lays out the runs that are whole pages, or those that are not.  The first
+ * come first, so that all of them are aligned as O_DIRECT wants them, and
+ * nothing is wasted between.
+ */
+static uint32_t layout_runs(Frame *frame, bool pages, uint32_t at)
+{
+    unsigned i = 0;
+
+    while (i < frame->n_records) {
+        uint64_t bytes;
+        unsigned end = run_end(frame, i, &bytes);
+
+        if (i == end) {
+            i++; /* no data */
+        } else if (pages == (bytes % PAGE == 0)) {
+            for (; i < end; i++) {
+                frame->at[i] = at;
+                at += frame->records[i].length;
+            }
+            at = (at + SECTOR - 1) / SECTOR * SECTOR;
+        }
+        i = MAX(i, end);
+    }
+    return at;
+}
+
+/* Pieces of the payload, in the order of the records. */
 static unsigned layout(Frame *frame, struct iovec *iov)
 {
-    const ShmigRecord *last = NULL;
-    uint32_t at = 0;
     unsigned n_iov = 0;
 
+    layout_runs(frame, false, layout_runs(frame, true, 0));
     for (unsigned i = 0; i < frame->n_records; i++) {
-        const ShmigRecord *r = &frame->records[i];
-
-        if (r->kind != SHMIG_RECORD_DATA) {
-            last = NULL;
-            continue;
+        if (frame->records[i].kind == SHMIG_RECORD_DATA) {
+            iov[n_iov].iov_base = frame->buffer + frame->at[i];
+            iov[n_iov].iov_len = frame->records[i].length;
+            n_iov++;
         }
-        if (!last || last->region != r->region ||
-            last->offset + last->length != r->offset) {
-            at = (at + ALIGN - 1) / ALIGN * ALIGN;
-        }
-        frame->at[i] = at;
-        iov[n_iov].iov_base = frame->buffer + at;
-        iov[n_iov].iov_len = r->length;
-        n_iov++;
-        at += r->length;
-        last = r;
     }
     return n_iov;
+}
+
+static bool has_data(const ShmigRecord *records, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (records[i].kind == SHMIG_RECORD_DATA) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records, unsigned n,
@@ -388,6 +436,13 @@ int shmig_apply_place(ShmigApply *apply, const ShmigRecord *records, unsigned n,
     if (frame->used || frame->busy || apply->drain == DRAIN_APPLY) {
         apply->starved = true;
         return -EAGAIN;
+    }
+    if (has_data(records, n)) {
+        frame->buffer = shmig_buffers_take(&apply->buffers);
+        if (!frame->buffer) {
+            apply->starved = true;
+            return -EAGAIN;
+        }
     }
     memcpy(frame->records, records, n * sizeof(*records));
     frame->n_records = n;
@@ -448,11 +503,11 @@ static void look(void *opaque)
 ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
                             uint32_t n_disks, uint32_t first_region,
                             unsigned channel, unsigned channels,
-                            unsigned n_buffers, ShmigDurable *durable,
-                            const ShmigApplyOps *ops, void *opaque,
-                            GError **errp)
+                            unsigned n_frames, ShmigBuffers *buffers,
+                            ShmigDurable *durable, const ShmigApplyOps *ops,
+                            void *opaque)
 {
-    g_autoptr(ShmigApply) apply = g_new0(ShmigApply, 1);
+    ShmigApply *apply = g_new0(ShmigApply, 1);
 
     apply->ring = ring;
     apply->disks = disks;
@@ -469,27 +524,29 @@ ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
     apply->user.look = look;
     apply->user.opaque = apply;
     shmig_durable_join(durable, &apply->user);
-    apply->n_frames = n_buffers;
-    apply->frames = g_new0(Frame, n_buffers);
-    for (unsigned i = 0; i < n_buffers; i++) {
-        apply->frames[i].buffer = shmig_buffer_new(BUFFER_BYTES, errp);
-        if (!apply->frames[i].buffer) {
-            return NULL;
-        }
-    }
+    apply->n_frames = n_frames;
+    apply->frames = g_new0(Frame, n_frames);
+    apply->buffers.ring = ring;
+    apply->buffers.look = look;
+    apply->buffers.opaque = apply;
+    shmig_buffers_join(buffers, &apply->buffers);
     for (unsigned i = 0; i < MAX_IN_FLIGHT; i++) {
         apply->pieces[i].apply = apply;
         apply->pieces[i].req.op.done = piece_done;
     }
-    return g_steal_pointer(&apply);
+    return apply;
 }
 
 void shmig_apply_free(ShmigApply *apply)
 {
     if (apply) {
         for (unsigned i = 0; i < apply->n_frames; i++) {
-            shmig_buffer_free(apply->frames[i].buffer, BUFFER_BYTES);
+            if (apply->frames[i].buffer) {
+                shmig_buffers_give(apply->buffers.buffers,
+                                   apply->frames[i].buffer);
+            }
         }
+        shmig_buffers_leave(&apply->buffers);
         shmig_durable_leave(&apply->user);
         g_free(apply->frames);
         g_free(apply->marks);

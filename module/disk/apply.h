@@ -9,11 +9,15 @@
 #ifndef SHMIG_DISK_APPLY_H
 #define SHMIG_DISK_APPLY_H
 
+#include "shmig/disk/buffers.h"
 #include "shmig/disk/disk.h"
 #include "shmig/disk/durable.h"
 #include "shmig/io/conn.h"
 
 typedef struct ShmigApply ShmigApply;
+
+/* A payload, with each of its pieces at the start of a sector. */
+#define SHMIG_APPLY_BUFFER_BYTES (SHMIG_MAX_PAYLOAD + SHMIG_MAX_RECORDS * 512)
 
 typedef struct ShmigApplyOps {
     /* There is room again after shmig_apply_place() said -EAGAIN. */
@@ -26,18 +30,18 @@ typedef struct ShmigApplyOps {
 } ShmigApplyOps;
 
 /*
- * @disks: by region id minus @first_region.  @durable is shared by all
- * channels, and outlives them.
+ * @disks: by region id minus @first_region.  @buffers, of
+ * SHMIG_APPLY_BUFFER_BYTES, and @durable are shared by all channels, and
+ * outlive them; @n_frames is how many of the buffers this one may have.
  */
 ShmigApply *shmig_apply_new(ShmigRing *ring, ShmigDisk **disks,
                             uint32_t n_disks, uint32_t first_region,
                             unsigned channel, unsigned channels,
-                            unsigned n_buffers, ShmigDurable *durable,
-                            const ShmigApplyOps *ops, void *opaque,
-                            GError **errp);
+                            unsigned n_frames, ShmigBuffers *buffers,
+                            ShmigDurable *durable, const ShmigApplyOps *ops,
+                            void *opaque);
 /* Nothing may be in flight. */
 void shmig_apply_free(ShmigApply *apply);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShmigApply, shmig_apply_free)
 
 /*
  * A DATA frame of disk records (checked) is coming: fills @iov with where

@@ -13,7 +13,6 @@
 
 #include <string.h>
 
-#define BUFFER_BYTES SHMIG_MAX_PAYLOAD
 /* Zeroes within data travel as zero records from this size on. */
 #define ZERO_GRANULE 4096
 
@@ -35,7 +34,7 @@ typedef struct Slot {
     uint64_t offset, length;
     uint64_t at; /* what is read up to here */
     uint8_t *buffer;
-    uint64_t hole[BUFFER_BYTES / ZERO_GRANULE / 64]; /* bit: known zero */
+    uint64_t hole[SHMIG_MAX_PAYLOAD / ZERO_GRANULE / 64]; /* bit: known zero */
 } Slot;
 
 struct ShmigBulk {
@@ -52,6 +51,7 @@ struct ShmigBulk {
     uint64_t order;
     Slot *slots;
     unsigned n_slots;
+    uint32_t buffer_bytes;
     unsigned reading;
 
     int error;
@@ -205,7 +205,7 @@ void shmig_bulk_fill(ShmigBulk *bulk, uint32_t max_bytes)
 {
     uint64_t first, n;
 
-    max_bytes = MIN(max_bytes, BUFFER_BYTES);
+    max_bytes = MIN(max_bytes, bulk->buffer_bytes);
     if (!bulk->n_disks || bulk->error) {
         return;
     }
@@ -336,11 +336,14 @@ int shmig_bulk_error(const ShmigBulk *bulk, uint32_t *disk, uint64_t *offset)
 ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
                           ShmigDiskSource *disks, uint32_t n_disks,
                           unsigned channel, unsigned channels,
-                          unsigned n_buffers, GError **errp)
+                          unsigned n_buffers, uint32_t buffer_bytes,
+                          GError **errp)
 {
     g_autoptr(ShmigBulk) bulk = g_new0(ShmigBulk, 1);
 
     g_assert(n_buffers <= SHMIG_LANE_RANGES);
+    g_assert(buffer_bytes <= SHMIG_MAX_PAYLOAD);
+    bulk->buffer_bytes = buffer_bytes;
     bulk->ring = ring;
     bulk->lane = lane;
     bulk->disks = disks;
@@ -353,7 +356,7 @@ ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
         bulk->slots[i].bulk = bulk;
         bulk->slots[i].index = i;
         bulk->slots[i].req.op.done = slot_done;
-        bulk->slots[i].buffer = shmig_buffer_new(BUFFER_BYTES, errp);
+        bulk->slots[i].buffer = shmig_buffer_new(buffer_bytes, errp);
         if (!bulk->slots[i].buffer) {
             return NULL;
         }
@@ -365,7 +368,7 @@ void shmig_bulk_free(ShmigBulk *bulk)
 {
     if (bulk) {
         for (unsigned i = 0; i < bulk->n_slots; i++) {
-            shmig_buffer_free(bulk->slots[i].buffer, BUFFER_BYTES);
+            shmig_buffer_free(bulk->slots[i].buffer, bulk->buffer_bytes);
         }
         g_free(bulk->slots);
         g_free(bulk);

@@ -21,11 +21,13 @@ typedef struct ShmigDiskSource {
 
 typedef struct ShmigBulk ShmigBulk;
 
-/* @n_buffers of 1 MiB, at most SHMIG_LANE_RANGES. */
+/* @n_buffers, at most SHMIG_LANE_RANGES, of @buffer_bytes each: as many whole
+ * granules as a frame may have. */
 ShmigBulk *shmig_bulk_new(ShmigRing *ring, ShmigLane *lane,
                           ShmigDiskSource *disks, uint32_t n_disks,
                           unsigned channel, unsigned channels,
-                          unsigned n_buffers, GError **errp);
+                          unsigned n_buffers, uint32_t buffer_bytes,
+                          GError **errp);
 /* Nothing may be in flight. */
 void shmig_bulk_free(ShmigBulk *bulk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShmigBulk, shmig_bulk_free)

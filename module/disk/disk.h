@@ -31,7 +31,8 @@ typedef enum ShmigDiskCmd {
 /*
  * One request.  The caller fills the first group and keeps everything in
  * place until op.done(), which gets 0 or -errno.  Offsets and lengths are
- * multiples of 512 and lie within the disk; @buf is aligned to 4096.
+ * multiples of 512 and lie within the disk; @buf is
+ * aligned to 512, and if the length is a multiple of 4096 to that.
  */
 struct ShmigDiskReq {
     ShmigOp op;

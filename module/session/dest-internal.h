@@ -10,8 +10,6 @@
 #include "shmig/session/dest.h"
 #include "shmig/wire/frame.h"
 
-#define SHMIG_DEST_BUFFERS 24 /* of 1 MiB, over all channels */
-
 typedef enum ShmigDestState {
     SHMIG_DEST_LISTENING, /* no session; hellos are answered */
     SHMIG_DEST_OFFERED,   /* channel 0 said hello, its offer is looked at */
@@ -67,6 +65,7 @@ struct ShmigDest {
     ShmigDisk **disks;
 
     /* Any thread. */
+    ShmigBuffers *buffers;
     ShmigDurable *durable;
     ShmigFault fault;
     ShmigStats stats;

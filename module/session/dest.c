@@ -10,6 +10,7 @@
 #include "shmig/session/dest-internal.h"
 #include "shmig/base/error.h"
 #include "shmig/base/thread.h"
+#include "shmig/session/memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -149,21 +150,24 @@ static bool make_channel(ShmigDest *dest, unsigned i, int stream_fd,
         return false;
     }
     dest->fds[i] = -1;
-    dc->apply =
-        shmig_apply_new(shmig_channel_ring(dc->channel), dest->disks,
-                        dest->n_disks, dest->n_ram, i, dest->n_channels,
-                        CLAMP(SHMIG_DEST_BUFFERS / dest->n_channels, 2, 6),
-                        dest->durable, &shmig_dest_apply_ops, dc, errp);
-    if (!dc->apply) {
-        g_clear_pointer(&dc->channel, shmig_channel_free);
-    }
-    return dc->channel != NULL;
+    dc->apply = shmig_apply_new(shmig_channel_ring(dc->channel), dest->disks,
+                                dest->n_disks, dest->n_ram, i, dest->n_channels,
+                                shmig_memory_dest(dest->n_channels).per_channel,
+                                dest->buffers, dest->durable,
+                                &shmig_dest_apply_ops, dc);
+    return true;
 }
 
 static bool make_channels(ShmigDest *dest, GError **errp)
 {
+    ShmigMemory memory = shmig_memory_dest(dest->n_channels);
     int pair[2];
 
+    dest->buffers =
+        shmig_buffers_new(memory.buffers, memory.buffer_bytes, errp);
+    if (!dest->buffers) {
+        return false;
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_SYSTEM,
                     "no socket pair for the migration stream: %s",
@@ -399,6 +403,7 @@ static void free_channels(ShmigDest *dest)
     if (dest->join_fd >= 0) {
         close(dest->join_fd);
     }
+    shmig_buffers_free(dest->buffers);
     shmig_durable_free(dest->durable);
     g_free(dest->channels);
     g_free(dest->fds);

@@ -12,8 +12,7 @@
 #include "shmig/session/channel.h"
 #include "shmig/session/source.h"
 
-/* Buffers of all channels together stay below this. */
-#define SHMIG_SOURCE_BUFFERS 24 /* of 1 MiB */
+/* See memory.c. */
 #define SHMIG_SOURCE_QUEUE_BYTES (16u << 20)
 
 /* One channel of the source.  Everything but @lane belongs to its thread. */

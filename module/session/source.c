@@ -5,6 +5,7 @@
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
+#include "shmig/session/memory.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -144,7 +145,7 @@ static void join_channels(ShmigSource *src)
 static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
 {
     ShmigSourceChannel *sc = &src->channels[i];
-    unsigned buffers = CLAMP(SHMIG_SOURCE_BUFFERS / src->n_channels, 1, 6);
+    ShmigMemory memory = shmig_memory_source(src->n_channels);
     uint32_t frames = i ? 0 : 1;
     ShmigChannel *channel;
 
@@ -158,9 +159,9 @@ static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
     if (!i) {
         src->stream_fd = -1;
     }
-    sc->bulk =
-        shmig_bulk_new(shmig_channel_ring(channel), &sc->lane, src->disks,
-                       src->n_disks, i, src->n_channels, buffers, errp);
+    sc->bulk = shmig_bulk_new(shmig_channel_ring(channel), &sc->lane,
+                              src->disks, src->n_disks, i, src->n_channels,
+                              memory.per_channel, memory.buffer_bytes, errp);
     if (!sc->bulk) {
         shmig_channel_free(channel);
         return false;

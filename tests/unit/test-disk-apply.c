@@ -19,6 +19,7 @@ typedef struct World {
     ShmigRing *ring;
     FakeDisk *fake[N_DISKS];
     ShmigDisk *disks[N_DISKS];
+    ShmigBuffers *buffers;
     ShmigDurable *durable;
     ShmigApply *apply;
     struct iovec iov[SHMIG_MAX_RECORDS];
@@ -69,9 +70,11 @@ static World *world_new(unsigned channel, unsigned channels, unsigned buffers)
         w->disks[i] = fake_disk_base(w->fake[i]);
     }
     w->durable = shmig_durable_new(N_DISKS, 1);
-    w->apply = shmig_apply_new(w->ring, w->disks, N_DISKS, FIRST, channel,
-                               channels, buffers, w->durable, &ops, w, &error);
+    w->buffers = shmig_buffers_new(buffers, SHMIG_APPLY_BUFFER_BYTES, &error);
     g_assert_no_error(error);
+    w->apply =
+        shmig_apply_new(w->ring, w->disks, N_DISKS, FIRST, channel, channels,
+                        buffers, w->buffers, w->durable, &ops, w);
     return w;
 }
 
@@ -93,6 +96,7 @@ static void world_free(World *w)
     set_mode(w, FAKE_DISK_PROMPT);
     run_out(w);
     shmig_apply_free(w->apply);
+    shmig_buffers_free(w->buffers);
     shmig_durable_free(w->durable);
     for (unsigned i = 0; i < N_DISKS; i++) {
         shmig_disk_free(w->disks[i]);

@@ -42,7 +42,7 @@ static World *world_new(uint64_t bytes, unsigned channel, unsigned channels,
         w->disks[i].region = shmig_region_new(i, SHMIG_REGION_DISK, bytes);
     }
     w->bulk = shmig_bulk_new(w->ring, &w->lane, w->disks, N_DISKS, channel,
-                             channels, n_buffers, &error);
+                             channels, n_buffers, MIB, &error);
     g_assert_no_error(error);
     w->pattern = g_malloc(MIB);
     for (unsigned i = 0; i < MIB / 512; i++) {
@@ -343,7 +343,8 @@ static void test_error(gconstpointer cmd)
 static void test_no_disks(void)
 {
     World *w = world_new(STRIPE, 0, 1, 2);
-    ShmigBulk *none = shmig_bulk_new(w->ring, &w->lane, NULL, 0, 0, 1, 2, NULL);
+    ShmigBulk *none =
+        shmig_bulk_new(w->ring, &w->lane, NULL, 0, 0, 1, 2, MIB, NULL);
 
     shmig_bulk_fill(none, MIB);
     g_assert_false(shmig_bulk_next(none, &w->batch));

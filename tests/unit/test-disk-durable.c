@@ -27,6 +27,7 @@ typedef struct Channel {
 typedef struct World {
     FakeDisk *fake[N_DISKS];
     ShmigDisk *disks[N_DISKS];
+    ShmigBuffers *buffers;
     ShmigDurable *durable;
     Channel channel[N_CHANNELS];
 } World;
@@ -59,6 +60,8 @@ static World *world_new(void)
     g_autoptr(GError) error = NULL;
 
     w->durable = shmig_durable_new(N_DISKS, N_CHANNELS);
+    w->buffers = shmig_buffers_new(8, SHMIG_APPLY_BUFFER_BYTES, &error);
+    g_assert_no_error(error);
     for (unsigned i = 0; i < N_DISKS; i++) {
         w->fake[i] = fake_disk_new(BYTES);
         w->disks[i] = fake_disk_base(w->fake[i]);
@@ -69,8 +72,7 @@ static World *world_new(void)
         c->ring = shmig_ring_new(64, &error);
         g_assert_no_error(error);
         c->apply = shmig_apply_new(c->ring, w->disks, N_DISKS, 0, i, N_CHANNELS,
-                                   4, w->durable, &ops, c, &error);
-        g_assert_no_error(error);
+                                   4, w->buffers, w->durable, &ops, c);
     }
     return w;
 }
@@ -98,6 +100,7 @@ static void world_free(World *w)
         shmig_apply_free(w->channel[i].apply);
         shmig_ring_free(w->channel[i].ring);
     }
+    shmig_buffers_free(w->buffers);
     shmig_durable_free(w->durable);
     for (unsigned i = 0; i < N_DISKS; i++) {
         shmig_disk_free(w->disks[i]);

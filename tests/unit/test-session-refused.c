@@ -6,6 +6,7 @@
 #include "raw-source.h"
 #include "refusal.h"
 #include "shmig/base/error.h"
+#include "shmig/session/memory.h"
 
 #include <string.h>
 
@@ -36,8 +37,8 @@ static void no_setup(void)
 
 static void no_buffers(void)
 {
-    refuse_mapping(MIB);     /* the source's */
-    refuse_mapping(3 * MIB); /* the destination's */
+    refuse_mapping(shmig_memory_source(2).buffer_bytes);
+    refuse_mapping(shmig_memory_dest(2).buffer_bytes);
 }
 
 static const Refused refused[] = {
