@@ -86,13 +86,6 @@ uint64_t shmig_region_mark_sent(ShmigRegion *region, uint64_t first,
 
 uint64_t shmig_region_pending_bytes(const ShmigRegion *region);
 
-/* The channel that carries @stripe of region @id, of @channels. */
-static inline unsigned shmig_stripe_channel(uint32_t id, uint64_t stripe,
-                                            unsigned channels)
-{
-    return (id + stripe) % channels;
-}
-
 static inline uint64_t shmig_stripe_granules(const ShmigRegion *region)
 {
     return SHMIG_STRIPE_BYTES >> region->granule_shift;

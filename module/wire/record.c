@@ -64,12 +64,6 @@ int shmig_record_decode(const uint8_t in[SHMIG_RECORD_BYTES],
     return 0;
 }
 
-static bool on_channel(const ShmigRecord *r, uint64_t stripe, unsigned channel,
-                       unsigned channels)
-{
-    return (r->region + stripe) % channels == channel;
-}
-
 /* What is wrong with @r as a record of @region, or NULL. */
 static const char *record_problem(const ShmigRecord *r,
                                   const ShmigRegionInfo *region,
@@ -94,8 +88,8 @@ static const char *record_problem(const ShmigRecord *r,
     if (r->kind == SHMIG_RECORD_DATA && first != last) {
         return "record: data of more than one stripe";
     }
-    if (!on_channel(r, first, channel, channels) ||
-        !on_channel(r, last, channel, channels)) {
+    if (shmig_stripe_channel(r->region, first, channels) != channel ||
+        shmig_stripe_channel(r->region, last, channels) != channel) {
         return "record: a stripe on the wrong channel";
     }
     return NULL;
