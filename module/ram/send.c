@@ -18,12 +18,6 @@ void shmig_ram_walk_init(ShmigRamWalk *walk, unsigned channel,
     *walk = (ShmigRamWalk) { .channel = channel, .channels = channels };
 }
 
-static bool mine(const ShmigRamWalk *walk, const ShmigRegion *region)
-{
-    return shmig_stripe_channel(region->id, walk->stripe, walk->channels) ==
-           walk->channel;
-}
-
 static void count_resent(ShmigRamBlock *block, uint64_t first, uint64_t n)
 {
     uint64_t again = shmig_region_mark_sent(block->region, first, n);
@@ -103,16 +97,16 @@ static int fill_block(ShmigRamWalk *walk, ShmigRamBlock *block, uint64_t end,
 {
     ShmigRegion *region = block->region;
 
+    walk->stripe = shmig_stripe_from(region->id, walk->stripe, walk->channel,
+                                     walk->channels);
     while (walk->stripe < MIN(end, region->n_stripes) &&
            __atomic_load_n(&region->pending_granules, __ATOMIC_RELAXED)) {
-        if (mine(walk, region)) {
-            int ret = fill_stripe(walk, block, tracker, max_payload, batch);
+        int ret = fill_stripe(walk, block, tracker, max_payload, batch);
 
-            if (ret <= 0) {
-                return ret;
-            }
+        if (ret <= 0) {
+            return ret;
         }
-        walk->stripe++;
+        walk->stripe += walk->channels;
     }
     return 1;
 }
