@@ -91,4 +91,11 @@ static inline uint64_t shmig_stripe_granules(const ShmigRegion *region)
     return SHMIG_STRIPE_BYTES >> region->granule_shift;
 }
 
+/* The stripe that @granule is in. */
+static inline uint64_t shmig_stripe_of(const ShmigRegion *region,
+                                       uint64_t granule)
+{
+    return (granule << region->granule_shift) / SHMIG_STRIPE_BYTES;
+}
+
 #endif

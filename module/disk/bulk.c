@@ -148,36 +148,51 @@ static void slot_step(Slot *slot)
     }
 }
 
-static bool mine(const ShmigBulk *bulk, uint32_t disk, uint64_t stripe)
+/*
+ * Finds the next run of pending granules in the channel's stripes of the
+ * walk's disk, from its place on; false if there is none.  Looks for the next
+ * pending granule of any channel, which skips what is clear by whole words,
+ * and goes on at the channel's own stripe from there.
+ */
+static bool walk_disk(ShmigBulk *bulk, uint32_t max_bytes, uint64_t *first,
+                      uint64_t *n)
 {
-    return shmig_stripe_channel(bulk->disks[disk].region->id, stripe,
-                                bulk->channels) == bulk->channel;
+    ShmigRegion *region = bulk->disks[bulk->walk_disk].region;
+    uint64_t per_stripe = shmig_stripe_granules(region);
+    uint64_t max = MAX(max_bytes >> region->granule_shift, 1);
+    uint64_t own = shmig_stripe_from(region->id, bulk->walk_stripe,
+                                     bulk->channel, bulk->channels);
+
+    while (__atomic_load_n(&region->pending_granules, __ATOMIC_RELAXED)) {
+        uint64_t stripe;
+
+        *n = shmig_region_find(region, own * per_stripe, region->n_granules,
+                               max, first);
+        if (!*n) {
+            return false;
+        }
+        stripe = shmig_stripe_of(region, *first);
+        if (stripe == own) {
+            bulk->walk_stripe = stripe;
+            *n = MIN(*n, (stripe + 1) * per_stripe - *first);
+            return true;
+        }
+        own += bulk->channels;
+        if (own < stripe) {
+            own = shmig_stripe_from(region->id, stripe, bulk->channel,
+                                    bulk->channels);
+        }
+    }
+    return false;
 }
 
-/*
- * Finds the next run of pending granules in the channel's stripes from the
- * walk's place on, at most once round; false if there is none.
- */
+/* The same on all disks, at most once round. */
 static bool walk(ShmigBulk *bulk, uint32_t max_bytes, uint64_t *first,
                  uint64_t *n)
 {
     for (uint32_t i = 0; i <= bulk->n_disks; i++) {
-        ShmigRegion *region = bulk->disks[bulk->walk_disk].region;
-        uint64_t per_stripe = shmig_stripe_granules(region);
-
-        while (__atomic_load_n(&region->pending_granules, __ATOMIC_RELAXED) &&
-               bulk->walk_stripe < region->n_stripes) {
-            uint64_t at = bulk->walk_stripe * per_stripe;
-
-            if (mine(bulk, bulk->walk_disk, bulk->walk_stripe)) {
-                *n = shmig_region_find(
-                    region, at, MIN(at + per_stripe, region->n_granules),
-                    MAX(max_bytes >> region->granule_shift, 1), first);
-                if (*n) {
-                    return true;
-                }
-            }
-            bulk->walk_stripe++;
+        if (walk_disk(bulk, max_bytes, first, n)) {
+            return true;
         }
         bulk->walk_stripe = 0;
         bulk->walk_disk = (bulk->walk_disk + 1) % bulk->n_disks;
