@@ -308,6 +308,12 @@ static const Row rows[] = {
     { REFUSE "memory-size/smaller",
       { TCG, .disks = { RAW }, .dest_memory_mib = 48 },
       by_dest, "pc.ram|65536 KiB|49152 KiB" },
+    { REFUSE "memory-only-source",
+      { TCG, .disks = { RAW }, .source_arguments = "-device VGA,id=vga" },
+      by_dest, "vga.vram|destination has none" },
+    { REFUSE "memory-only-destination",
+      { TCG, .disks = { RAW }, .dest_arguments = "-device VGA,id=vga" },
+      by_dest, "vga.vram|only the destination has it" },
     { REFUSE "machine-type", { TCG, .dest_machine = "q35", .disks = { RAW } },
       by_dest, "machine type|pc-q35|pc-i440fx" },
 
