@@ -75,6 +75,14 @@ static bool set_length(const Image *image, uint64_t bytes, GError **errp)
     return true;
 }
 
+/* A file that ends before its disk does reads as zeroes from there on, for
+ * the guest as for who moves it. */
+static bool file_shortened(Pair *pair, GError **errp)
+{
+    return set_length(pair->source_disks[0], KEPT_BYTES, errp) &&
+           pair_move(pair, errp);
+}
+
 /* A device fails to read where its storage is gone, and the guest's part of
  * it still is good; then the storage is there again. */
 static bool source_shortened(Pair *pair, GError **errp)
@@ -327,6 +335,11 @@ static const Row rows[] = {
                      .source_drive = BAD_ONCE(IN_RAW) },
                    { .format = "qcow2", .device = "iothread=io1" } } },
       bad_source_for_once, "\"disk0\"|Input/output error" },
+    { FAIL "source-shortened",
+      { TCG, .disks = { { .format = "raw" } } }, file_shortened },
+    { FAIL "source-shortened/direct",
+      { TCG, .disks = { { .format = "raw", .drive = "cache=none" } } },
+      file_shortened },
     { FAIL "source-broken/device",
       { TCG, .disks = { { .format = "raw",
                           .source_storage = STORAGE_DEVICE }, QCOW2 } },
