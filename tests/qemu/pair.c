@@ -53,12 +53,6 @@ bool pair_migrate(Pair *pair, GError **errp)
                             errp)) {
         return false;
     }
-    if (pair->options.slow &&
-        !pair_set_parameter(pair->source,
-                            "'max-bandwidth': " G_STRINGIFY(PAIR_SLOW_BYTES),
-                            errp)) {
-        return false;
-    }
     return qmp_run(pair->source->qmp, errp, "migrate", "{'uri': '%s'}",
                    pair->uri);
 }
