@@ -35,8 +35,8 @@
 /*
  * When the destination has not applied more than this of a channel's disk
  * payload, its disks are behind and RAM goes first.  With the frame that goes
- * beyond it, it has to fit into the destination's buffers for the channel (24
- * of 1 MiB over all, at most 6 and at least 2 each): what is more waits in the
+ * beyond it, it has to fit into the destination's buffers for the channel
+ * (memory.c: 24 of 1 MiB over all, at most 6 each): what is more waits in the
  * connection, and the RAM behind it too.  For the usual 4 channels it is
  * twice what a destination applies before it says so, and the disks of a
  * connection with 50 ms of latency get 80 MiB/s a channel while there is RAM
@@ -44,7 +44,6 @@
  */
 #define BEHIND_ALL (16u << 20)
 #define BEHIND_MAX (4u << 20)
-#define BEHIND_MIN (1u << 20)
 
 static int64_t now_ns(void)
 {
@@ -286,7 +285,7 @@ static void drain_for_good(ShmigSourceChannel *sc)
 static bool disks_are_behind(const ShmigSourceChannel *sc)
 {
     return sc->disk_sent - sc->disk_applied >
-           CLAMP(BEHIND_ALL / sc->src->n_channels, BEHIND_MIN, BEHIND_MAX);
+           MIN(BEHIND_ALL / sc->src->n_channels, BEHIND_MAX);
 }
 
 /* A frame of disk ranges or RAM. */
