@@ -65,8 +65,9 @@ static uint64_t item_bytes(const ShmigInline *item)
     return sizeof(*item) + (item->zero ? 0 : item->length);
 }
 
-static void push(ShmigLane *lane, ShmigRegion *region, ShmigRegionStats *stats,
-                 uint64_t offset, uint64_t length, const uint8_t *buf)
+static ShmigInline *make_item(ShmigRegion *region, ShmigRegionStats *stats,
+                              uint64_t offset, uint64_t length,
+                              const uint8_t *buf)
 {
     ShmigInline *item = g_malloc(sizeof(*item) + (buf ? length : 0));
 
@@ -79,29 +80,49 @@ static void push(ShmigLane *lane, ShmigRegion *region, ShmigRegionStats *stats,
     if (buf) {
         memcpy(item->bytes, buf, length);
     }
-    lane->queued_bytes += item_bytes(item);
-    if (lane->tail) {
-        lane->tail->next = item;
-    } else {
-        lane->head = item;
-    }
-    lane->tail = item;
-    lane->n_pushed++;
+    return item;
 }
 
 /* A stripe is more than a frame may carry; zeroes carry nothing. */
-static void push_run(ShmigLane *lane, ShmigRegion *region,
-                     ShmigRegionStats *stats, uint64_t offset, uint64_t length,
-                     const uint8_t *buf)
+static ShmigInline *make_run(ShmigRegion *region, ShmigRegionStats *stats,
+                             uint64_t offset, uint64_t length,
+                             const uint8_t *buf)
 {
+    ShmigInline *list = NULL, **next = &list;
+
     while (length) {
         uint64_t part = buf ? MIN(length, SHMIG_MAX_PAYLOAD) : length;
 
-        push(lane, region, stats, offset, part, buf);
+        *next = make_item(region, stats, offset, part, buf);
+        next = &(*next)->next;
         offset += part;
         length -= part;
         buf = buf ? buf + part : NULL;
     }
+    return list;
+}
+
+/* Takes @list; returns the bytes that it adds to the queue. */
+static uint64_t push(ShmigLane *lane, ShmigInline *list)
+{
+    uint64_t before = lane->queued_bytes;
+
+    if (lane->tail) {
+        lane->tail->next = list;
+    } else {
+        lane->head = list;
+    }
+    for (; list; list = list->next) {
+        lane->queued_bytes += item_bytes(list);
+        lane->n_pushed++;
+        lane->tail = list;
+    }
+    return lane->queued_bytes - before;
+}
+
+static bool is_full(const ShmigLane *lane, uint64_t length)
+{
+    return lane->queued_bytes + length > lane->max_queued_bytes;
 }
 
 /*
@@ -115,8 +136,8 @@ static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
 {
     uint64_t granule_bytes = (uint64_t)1 << region->granule_shift;
     uint64_t at = offset, end = offset + length, run = offset;
-    uint64_t before = lane->queued_bytes, again = 0;
-    bool full = before + length > lane->max_queued_bytes;
+    uint64_t cost = 0;
+    bool full = is_full(lane, length);
 
     while (at < end) {
         uint64_t granule = at >> region->granule_shift;
@@ -126,7 +147,7 @@ static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
         if (shmig_region_any(region, granule, 1)) {
             /* The bulk copy will read it. */
         } else if (full || is_copying(lane, region->id, at, stop - at)) {
-            again += shmig_region_set(region, granule, 1);
+            cost += shmig_region_set(region, granule, 1) * granule_bytes;
         } else {
             send = true;
         }
@@ -134,14 +155,26 @@ static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
             uint64_t run_end = send ? stop : at;
 
             if (run < run_end) {
-                push_run(lane, region, stats, run, run_end - run,
-                         buf ? buf + (run - offset) : NULL);
+                cost += push(lane, make_run(region, stats, run, run_end - run,
+                                            buf ? buf + (run - offset) : NULL));
             }
             run = stop;
         }
         at = stop;
     }
-    return lane->queued_bytes - before + again * granule_bytes;
+    return cost;
+}
+
+/* Whether all of a write may be queued as it is. */
+static bool is_free(const ShmigLane *lane, const ShmigRegion *region,
+                    uint64_t offset, uint64_t length)
+{
+    uint64_t first = offset >> region->granule_shift;
+    uint64_t last = (offset + length - 1) >> region->granule_shift;
+
+    return !is_full(lane, length) &&
+           !shmig_region_any(region, first, last - first + 1) &&
+           !is_copying(lane, region->id, offset, length);
 }
 
 /*
@@ -172,6 +205,7 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
 {
     uint64_t first = offset >> region->granule_shift;
     uint64_t last = (offset + length - 1) >> region->granule_shift;
+    ShmigInline *list = NULL;
     int64_t delay = 0;
 
     /*
@@ -183,14 +217,24 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
     if (shmig_region_all(region, first, last - first + 1)) {
         return 0;
     }
+    /*
+     * The channel and other writers need the lock: the copy is made before
+     * it is taken, for what it will be good for unless something changes.
+     */
+    if (!shmig_region_any(region, first, last - first + 1)) {
+        list = make_run(region, stats, offset, length, buf);
+    }
     pthread_mutex_lock(&lane->lock);
     if (lane->closed) {
         shmig_region_set_bytes(region, offset, length);
+    } else if (list && is_free(lane, region, offset, length)) {
+        delay = hold_back_ns(lane, push(lane, g_steal_pointer(&list)));
     } else {
         delay = hold_back_ns(
             lane, sort_out(lane, region, stats, offset, length, buf));
     }
     pthread_mutex_unlock(&lane->lock);
+    shmig_inline_free(list);
     if (delay) {
         shmig_count(&stats->delayed_ns, delay);
     }
