@@ -29,6 +29,32 @@ static void add_block(ShmigRamBlocks *ram, RAMBlock *rb, uint64_t used_bytes)
     };
 }
 
+/*
+ * Memory in a shared file is locked at a byte that nobody else would lock: a
+ * destination that has the same file open finds the lock.  Files of other
+ * hosts, and private mappings, are none of its business.
+ */
+#define LOCK_BYTE (INT64_MAX - 1)
+
+static bool is_shared_file(const RAMBlock *rb)
+{
+    return (rb->flags & RAM_SHARED) && rb->fd >= 0;
+}
+
+static void lock_block(ShmigRamBlockRef *block)
+{
+    /* It is for a check only: a file that cannot be locked migrates too. */
+    block->locked = is_shared_file(block->rb) &&
+                    qemu_lock_fd(block->rb->fd, LOCK_BYTE, 1, false) == 0;
+}
+
+static void unlock_block(ShmigRamBlockRef *block)
+{
+    if (block->locked) {
+        qemu_unlock_fd(block->rb->fd, LOCK_BYTE, 1);
+    }
+}
+
 static bool travels(const RAMBlock *rb)
 {
     return rb->used_length > 0;
@@ -64,6 +90,7 @@ ShmigRamBlocks *shmig_ram_blocks_offer(ShmigOffer *offer, Error **errp)
     RAMBLOCK_FOREACH_NOT_IGNORED (rb) {
         if (travels(rb)) {
             add_block(ram, rb, rb->used_length);
+            lock_block(&ram->blocks[ram->n - 1]);
             shmig_offer_add_ram(offer, rb->idstr, rb->used_length,
                                 rb->max_length, rb->page_size);
         }
@@ -77,6 +104,14 @@ static char *describe_problem(const RAMBlock *rb, const ShmigOfferRam *want)
         return g_strdup_printf(
             "RAM block \"%s\": the destination has none; give it the same "
             "devices and memory as the source",
+            want->name);
+    }
+    if (is_shared_file(rb) &&
+        qemu_lock_fd_test(rb->fd, LOCK_BYTE, 1, true) == -EAGAIN) {
+        return g_strdup_printf(
+            "RAM block \"%s\": its file is the very same as that of a guest "
+            "that is being migrated; give the destination a file of its own, "
+            "or turn on the capability \"x-ignore-shared\" on both sides",
             want->name);
     }
     if (want->used_bytes == rb->used_length) {
@@ -149,6 +184,7 @@ void shmig_ram_blocks_free(ShmigRamBlocks *ram)
         return;
     }
     for (unsigned i = 0; i < ram->n; i++) {
+        unlock_block(&ram->blocks[i]);
         memory_region_unref(ram->blocks[i].mr);
     }
     g_free(ram->blocks);

@@ -17,6 +17,7 @@ typedef struct ShmigRamBlockRef {
     MemoryRegion *mr;
     uint8_t *host;
     uint64_t used_bytes;
+    bool locked; /* source: its file, against a destination on this host */
 } ShmigRamBlockRef;
 
 typedef struct ShmigRamBlocks {

@@ -266,6 +266,9 @@ static bool second_source(Pair *pair, GError **errp)
 #define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
 #define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
 #define REFUSE "/qemu/refuse/"
+#define RAM_IN_DIR                    \
+    "-machine memory-backend=ram0 " \
+    "-object memory-backend-file,id=ram0,size=64M,mem-path={dir}/ram,share=on"
 #define NOWHERE "shmig:127.0.0.1:1"
 
 static const Row rows[] = {
@@ -314,6 +317,9 @@ static const Row rows[] = {
     { REFUSE "memory-only-destination",
       { TCG, .disks = { RAW }, .dest_arguments = "-device VGA,id=vga" },
       by_dest, "vga.vram|only the destination has it" },
+    { REFUSE "memory-same-file",
+      { TCG, .disks = { RAW }, .arguments = RAM_IN_DIR },
+      by_dest, "ram0|very same|x-ignore-shared" },
     { REFUSE "machine-type", { TCG, .dest_machine = "q35", .disks = { RAW } },
       by_dest, "machine type|pc-q35|pc-i440fx" },
 
