@@ -95,8 +95,8 @@ static bool is_copying_disks(JsonNode *info)
     "Migration status: active|shmig: ram, 3 channels, tracker | MiB/s, | s " \
     "to go"                                                                  \
     "|shmig RAM: 64 MiB to go, 0 sent, 0 zero, "                             \
-    "|shmig disk disk0 (file, 40 MiB): | MiB to go, "                        \
-    "|shmig disk disk1 (block-layer, 40 MiB): "
+    "|shmig disk disk0 (file, 40 MiB, writes held back | ms): | MiB to go, " \
+    "|shmig disk disk1 (block-layer, 40 MiB, writes held back "
 
 static bool while_active(Pair *pair, GError **errp)
 {
