@@ -110,11 +110,16 @@ static int listen_at(const char *path)
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 ||
-        g_strlcpy(address.sun_path, path, sizeof(address.sun_path)) >=
-            sizeof(address.sun_path) ||
-        bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+    if (fd < 0) {
+        return -1;
+    }
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
         listen(fd, SOMAXCONN) < 0) {
+        int err = errno;
+
+        close(fd);
+        errno = err;
         return -1;
     }
     return fd;
