@@ -28,3 +28,13 @@ void shmig_socket_prepare(int fd)
     set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, SHMIG_SOCKET_UNACKED_MS);
 }
+
+bool shmig_socket_is_silent(int fd)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof(info);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           (info.tcpi_retransmits > 1 || info.tcpi_probes > 1) &&
+           info.tcpi_last_ack_recv >= SHMIG_SOCKET_SILENT_MS;
+}

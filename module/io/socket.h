@@ -3,6 +3,8 @@
 #ifndef SHMIG_IO_SOCKET_H
 #define SHMIG_IO_SOCKET_H
 
+#include <stdbool.h>
+
 /*
  * Makes @fd, any connected stream socket, blocking (io_uring waits in the
  * kernel then) and, where it is TCP:
@@ -10,8 +12,9 @@
  *   otherwise wait 40 ms for the peer's delayed acknowledgement;
  * - little unsent data is kept in the kernel (TCP_NOTSENT_LOWAT), so that
  *   what is queued later and more urgent need not wait behind it;
- * - a silent peer is noticed: keepalive after 1 s, 3 probes; data that is not
- *   acknowledged for SHMIG_SOCKET_UNACKED_MS ends the connection.
+ * - a silent peer is noticed: it is probed each second in which nothing comes,
+ *   and neither that nor data may go unanswered for SHMIG_SOCKET_UNACKED_MS
+ *   (the kernel then counts no probes, but the time).
  */
 #define SHMIG_SOCKET_UNSENT_BYTES (256 << 10)
 /*
@@ -20,5 +23,13 @@
  */
 #define SHMIG_SOCKET_UNACKED_MS 30000
 void shmig_socket_prepare(int fd);
+
+/*
+ * Whether the peer of @fd, a TCP socket, answered nothing for
+ * SHMIG_SOCKET_SILENT_MS though it was asked more than once: its host or the
+ * network is dead.  A receiver without room answers.
+ */
+#define SHMIG_SOCKET_SILENT_MS 3000
+bool shmig_socket_is_silent(int fd);
 
 #endif

@@ -11,6 +11,7 @@
 #include "shmig/base/error.h"
 #include "shmig/base/thread.h"
 #include "shmig/base/wait.h"
+#include "shmig/io/socket.h"
 #include "shmig/wire/text.h"
 
 #include <errno.h>
@@ -384,6 +385,11 @@ void shmig_channel_control(ShmigChannel *channel, uint8_t type, uint16_t flags,
 void shmig_channel_wake(ShmigChannel *channel)
 {
     shmig_ring_wake(channel->ring);
+}
+
+bool shmig_channel_is_silent(ShmigChannel *channel)
+{
+    return shmig_socket_is_silent(channel->fd);
 }
 
 void shmig_channel_end(ShmigChannel *channel)

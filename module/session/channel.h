@@ -68,6 +68,8 @@ void shmig_channel_control(ShmigChannel *channel, uint8_t type, uint16_t flags,
                            uint64_t value);
 /* Any thread: asks ops->send() again. */
 void shmig_channel_wake(ShmigChannel *channel);
+/* Any thread: see shmig_socket_is_silent(). */
+bool shmig_channel_is_silent(ShmigChannel *channel);
 /* Any thread: the session is over. */
 void shmig_channel_end(ShmigChannel *channel);
 /* Waits for the thread. */

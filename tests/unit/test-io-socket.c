@@ -31,6 +31,7 @@ static void test_tcp(void)
     g_assert_cmpint(get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), ==,
                     SHMIG_SOCKET_UNACKED_MS);
     g_assert_cmpint(fcntl(fd, F_GETFL) & O_NONBLOCK, ==, 0);
+    g_assert_false(shmig_socket_is_silent(fd));
     close(fd);
 }
 
