@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The result as JSON, and back again. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 
 #include "exit.h"
@@ -283,12 +286,15 @@ Result *report_read_json(const char *path, GError **errp)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(Result) result = result_new();
-    g_autoptr(GError) why = NULL;
     g_autofree char *text = NULL;
     gsize length;
 
-    if (!g_file_get_contents(path, &text, &length, &why)) {
-        g_set_error(errp, CLI_ERROR, CLI_FAILED, "%s", why->message);
+    if (g_access(path, R_OK) < 0) {
+        refuse(errp, path, g_strerror(errno));
+        return NULL;
+    }
+    if (!g_file_get_contents(path, &text, &length, NULL)) {
+        refuse(errp, path, "cannot be read");
         return NULL;
     }
     if (length > MAX_FILE_BYTES ||

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Debian packages: which ones each task needs, and installing those missing.
 
+# perl has pod2man; gnuplot draws the curves of shmig dirty-bench.
 core_packages="gcc libc6-dev meson ninja-build pkgconf ccache
-    libglib2.0-dev libjson-glib-dev liburing-dev"
+    libglib2.0-dev libjson-glib-dev liburing-dev perl gnuplot-nox"
 
 # QEMU's configure makes a Python venv, hence python3-venv.
 qemu_packages="$core_packages git ca-certificates xz-utils python3-venv
