@@ -311,7 +311,8 @@ static const Row rows[] = {
       bad_dest_storage, "\"disk1\"|Input/output error" },
     { FAIL "destination-broken/flush",
       { TCG, .disks = { { .format = "raw", .dest_drive = BAD_FLUSH } } },
-      bad_dest_storage, "\"disk0\"|Input/output error" },
+      bad_dest_storage, "\"disk0\"|flushing the destination|"
+                        "Input/output error" },
     { FAIL "destination-broken/iothread",
       { TCG, .arguments = IOTHREADS,
         .disks = { { .format = "raw", .device = "iothread=io0" },
@@ -385,7 +386,8 @@ static const Row small_rows[] = {
       bad_dest_storage, "\"disk1\"|No space left" },
     { FAIL "destination-full/device",
       { TCG, .disks = { QCOW2, FULL_DEVICE(NULL) } },
-      bad_dest_storage, "\"disk1\"|No space left" },
+      /* The page cache may know only that it failed, once it is flushed. */
+      bad_dest_storage, "\"disk1\"|ing the destination|failed: " },
     { FAIL "destination-full/device/direct",
       { TCG, .disks = { QCOW2, FULL_DEVICE("cache=none") } },
       bad_dest_storage, "\"disk1\"|No space left" },
