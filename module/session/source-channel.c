@@ -4,9 +4,10 @@
  * writes, disk ranges that are read, RAM; and at the end, when nothing can
  * become pending any more, the final drain.
  *
- * Inline payloads go first so that the queue stays short; but after
- * INLINE_RUN bytes of them a frame of the copy, disk or RAM, has its turn: the
- * queue of a guest that writes all the time is never empty.
+ * Inline payloads go first so that the queue stays short; but once they are
+ * INLINE_RUN bytes ahead, the copy of disk and RAM has its turn: the queue of a
+ * guest that writes all the time is never empty.  Over time the copy gets one
+ * byte for each COPY_SHARE of them, however long its frames are.
  *
  * Where the destination's disks are behind, RAM comes before both: it would
  * wait behind their data for disks that it does not need.
@@ -21,8 +22,13 @@
 #include <errno.h>
 
 #define INLINE_RUN (4u << 20)
-/* What a frame of them counts at least: zeroes have no payload. */
+#define COPY_SHARE 4
+/*
+ * What a frame counts at least: zeroes have no payload.  Those of a guest are
+ * up to 512 writes in a frame, those of the copy cost next to nothing.
+ */
 #define INLINE_FRAME (64u << 10)
+#define COPY_FRAME 4096u
 /* A longer payload goes alone, so that a frame is never longer than one. */
 #define INLINE_FRAME_MAX (SHMIG_MAX_PAYLOAD / 2)
 /*
@@ -176,7 +182,8 @@ static bool send_inline(ShmigSourceChannel *sc, ShmigConn *conn)
         shmig_count(&item->stats->mirrored_bytes, item->length);
     }
     sc->sending_inline = list;
-    sc->inline_run += MAX(sc->batch.payload, INLINE_FRAME);
+    sc->inline_ahead = MIN(
+        sc->inline_ahead + MAX(sc->batch.payload, INLINE_FRAME), INLINE_RUN);
     sc->disk_sent += sc->batch.payload;
     charge(sc, sc->batch.payload);
     shmig_conn_send_data(conn, sc->batch.records, sc->batch.n_records,
@@ -291,11 +298,14 @@ static bool disks_are_behind(const ShmigSourceChannel *sc)
 /* A frame of disk ranges or RAM. */
 static bool send_copy(ShmigSourceChannel *sc, ShmigConn *conn)
 {
-    if (send_bulk(sc, conn) || send_ram(sc, conn, sc->seen_finishing)) {
-        sc->inline_run = 0;
-        return true;
+    uint64_t bytes;
+
+    if (!send_bulk(sc, conn) && !send_ram(sc, conn, sc->seen_finishing)) {
+        return false;
     }
-    return false;
+    bytes = MAX(sc->batch.payload, COPY_FRAME);
+    sc->inline_ahead -= MIN(sc->inline_ahead, COPY_SHARE * bytes);
+    return true;
 }
 
 static bool send_next(ShmigSourceChannel *sc, ShmigConn *conn)
@@ -303,7 +313,7 @@ static bool send_next(ShmigSourceChannel *sc, ShmigConn *conn)
     if (disks_are_behind(sc) && send_ram(sc, conn, sc->seen_finishing)) {
         return true;
     }
-    if (sc->inline_run >= INLINE_RUN && send_copy(sc, conn)) {
+    if (sc->inline_ahead >= INLINE_RUN && send_copy(sc, conn)) {
         return true;
     }
     return send_inline(sc, conn) || send_copy(sc, conn);

@@ -28,8 +28,8 @@ typedef struct ShmigSourceChannel {
     ShmigInline *sending_inline;
     bool sending_bulk;
     uint32_t sending_bytes;
-    uint64_t inline_run; /* inline bytes since the copy had a turn */
-    uint64_t place;      /* in the line for max-bandwidth */
+    uint64_t inline_ahead; /* bytes of guest writes, of the copy that waits */
+    uint64_t place;        /* in the line for max-bandwidth */
     bool seen_finishing;
     bool final_given; /* DRAIN(FINAL) is queued */
     /* Payload of disk records, ever: given to the connection, and written by
