@@ -149,7 +149,8 @@ static bool afterwards(Pair *pair, GError **errp)
            at_least(info, "shmig.ram.zero", 8 * MIB, errp) &&
            at_least(info, "total-time", 1, errp) &&
            at_least(info, "shmig.wire-bytes",
-                    json_int_at(info, "disk.transferred") +
+                    json_int_at(disk_info(info, "disk0"), "sent") +
+                        json_int_at(disk_info(info, "disk1"), "sent") +
                         json_int_at(info, "shmig.ram.sent"),
                     errp) &&
            disk_is_complete(info, "disk0", errp) &&
