@@ -305,8 +305,9 @@ static bool has_changed(const ShmigApply *apply)
 static void drain_step(ShmigApply *apply)
 {
     if (apply->drain == DRAIN_APPLY && !apply->in_flight) {
-        memcpy(apply->targets, apply->marks,
-               apply->n_disks * sizeof(*apply->marks));
+        for (uint32_t i = 0; i < apply->n_disks; i++) {
+            apply->targets[i] = apply->marks[i];
+        }
         apply->drain = DRAIN_FLUSH;
         if (apply->final) {
             shmig_durable_finish(&apply->user);
