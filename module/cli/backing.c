@@ -79,7 +79,7 @@ static void *map_memfd(uint64_t bytes)
 static void *map_anonymous(uint64_t bytes)
 {
     uint8_t *memory = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint64_t before;
 
     if (memory == MAP_FAILED) {

@@ -51,11 +51,11 @@ static bool check_output(const char *path, GError **errp)
 static bool check_machine(const BenchOptions *options, const ShmigKvmCaps *caps,
                           uint64_t max_slots, GError **errp)
 {
-    if (options->memory_bytes > backing_free_bytes() &&
+    if (options->working_bytes > backing_free_bytes() &&
         options->backing != BACKING_HUGETLB) {
         g_set_error(errp, CLI_ERROR, CLI_CANNOT,
                     "memory: only %" PRIu64 " MiB are free on this host now; "
-                    "choose less --memory",
+                    "choose less --memory, or a smaller --working-set",
                     backing_free_bytes() >> 20);
         return false;
     }

@@ -70,6 +70,8 @@ static const Spec specs[] = {
       "vCPUs, each writing a part of its own (2)" },
     { "memory", "SIZE", SPEC_SIZE, AT(memory_bytes), STEP_BYTES, MAX_MEMORY,
       "guest memory (256M)" },
+    { "working-set", "SIZE", SPEC_SIZE, AT(working_bytes), STEP_BYTES,
+      MAX_MEMORY, "its first part, the only one that is written (all)" },
     { "backing", "KIND", SPEC_BACKING, AT(backing), 0, 0,
       "4k (default), thp, hugetlb or memfd" },
     { "slots", "N", SPEC_COUNT, AT(slots), 1, 32767,
@@ -357,9 +359,19 @@ static bool check(BenchOptions *options, bool slots_given, GError **errp)
         return false;
     }
     memory = format_size(options->memory_bytes);
-    if (options->memory_bytes > backing_host_bytes()) {
+    if (!options->working_bytes) {
+        options->working_bytes = options->memory_bytes;
+    }
+    if (options->working_bytes > options->memory_bytes) {
         return usage(errp,
-                     "--memory %s: this host has %" PRIu64 " MiB; choose less",
+                     "--working-set: is more than the guest's memory, %s; "
+                     "choose less",
+                     memory);
+    }
+    if (options->working_bytes > backing_host_bytes()) {
+        return usage(errp,
+                     "--memory %s: this host has %" PRIu64
+                     " MiB; choose less, or a smaller --working-set",
                      memory, backing_host_bytes() / MIB);
     }
     if (options->backing == BACKING_HUGETLB &&
@@ -368,7 +380,7 @@ static bool check(BenchOptions *options, bool slots_given, GError **errp)
         return usage(errp, "--backing hugetlb: memory and slots have to be "
                            "multiples of 2M");
     }
-    if (options->memory_bytes / 4096 < options->vcpus) {
+    if (options->working_bytes / 4096 < options->vcpus) {
         return usage(errp,
                      "--vcpus %" PRIu64 ": there is less than a page "
                      "for each; choose fewer",

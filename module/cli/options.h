@@ -25,9 +25,10 @@ typedef struct BenchOptions {
     bool trackers[TRACKERS];
     uint64_t vcpus;
     uint64_t memory_bytes;
+    uint64_t working_bytes; /* what vCPUs write */
     Backing backing;
     uint64_t slots;
-    uint64_t slot_bytes; /* 0 until options_finish() */
+    uint64_t slot_bytes; /* the last one may be smaller */
     PayloadPattern pattern;
     uint64_t stride_pages;
     double hot_percent;

@@ -260,7 +260,7 @@ static bool map_ring(Vcpu *vcpu, GError **errp)
 static bool add_vcpu(Vm *vm, GError **errp)
 {
     unsigned i = vm->n_vcpus;
-    uint64_t pages = vm->options.memory_bytes / PAGE;
+    uint64_t pages = vm->options.working_bytes / PAGE;
     Vcpu *vcpu = &vm->vcpus[i];
 
     vcpu->vm = vm;

@@ -19,6 +19,7 @@ typedef struct VmOptions {
     const char *device; /* of KVM */
     unsigned n_vcpus;
     uint64_t memory_bytes;
+    uint64_t working_bytes; /* the first ones, which are written */
     Backing backing;
     uint64_t slot_bytes; /* the last one may be smaller */
 

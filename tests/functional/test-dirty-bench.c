@@ -157,6 +157,8 @@ static const Variant variants[] = {
       PASS_PAGES },
     { "thp", "--pattern sequential --backing thp", TRACKER_KVM_BITMAP,
       PASS_PAGES },
+    { "working-set", "--pattern sequential --memory 64M --working-set 16M",
+      TRACKER_KVM_BITMAP, PASS_PAGES },
     { "rate", "--pattern sequential --rate 2000", TRACKER_KVM_BITMAP,
       PASS_PAGES },
 };

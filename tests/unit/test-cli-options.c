@@ -143,6 +143,7 @@ static const Bad bad[] = {
     { "--memory 501G", "choose a multiple of 256K from 256K to 500G" },
     { "--memory 499G", "this host has" },
     { "--memory 256K --vcpus 65", "less than a page for each" },
+    { "--working-set 512M", "is more than the guest's memory, 256M" },
     { "--slot-size 4K", "choose a multiple of 256K" },
     { "--slots 1025", "cannot be cut into so many" },
     { "--slots 4 --slot-size 1M --memory 8M", "leave one of the three out" },
