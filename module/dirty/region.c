@@ -211,6 +211,8 @@ static uint64_t merge_block(ShmigRegion *region, uint64_t first_word,
 
         if (or_words(bits + i, n)) {
             lines |= UINT64_C(1) << i / LINE_WORDS;
+            /* The second pass writes there; a clean bitmap stays cold. */
+            __builtin_prefetch(pending + i, 1);
             for (uint64_t j = i; j < i + n; j++) {
                 given += popcount(bits[j]);
             }
