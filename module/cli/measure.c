@@ -16,6 +16,7 @@
  * from the bitmap.  Only the bytes are not read.
  */
 #include <math.h>
+#include <stddef.h>
 
 #include "clock.h"
 #include "exit.h"
@@ -25,11 +26,12 @@
 #include "subject.h"
 
 /*
- * Some of these take microseconds: a sample is the mean of that many.  More
- * would cost time in the passes, which are slow where KVM emulates.
+ * Some of these take microseconds, and whatever else runs disturbs them: a
+ * sample is the median of that many.  More would cost time in the passes,
+ * which are slow where KVM emulates.
  */
-#define STEADY_ROUNDS 4u
-#define CLEAN_ROUNDS 16u
+#define STEADY_ROUNDS 5u
+#define CLEAN_ROUNDS 15u
 
 /* Of a curve; each of its points is the median of CURVE_ROUNDS. */
 #define CURVE_ROUNDS 3u
@@ -57,10 +59,10 @@ static bool tracker_failed(Job *job, const char *what, int64_t ret,
     return false;
 }
 
-/* What one harvest cost, in ns. */
+/* What one harvest cost, in ns, and the pass before it. */
 typedef struct Harvest {
-    double get, merge, reap, reset, scan, clear, total;
-    uint64_t pages;
+    double pass, get, merge, reap, reset, scan, clear, total;
+    double pages;
 } Harvest;
 
 static uint64_t take_chunk(Job *job, uint64_t from, uint64_t end)
@@ -199,54 +201,67 @@ static bool first_harvest(Job *job, GError **errp)
     return true;
 }
 
+/* Of one part of several harvests: @at is its offset. */
+static double median_of(const Harvest *h, unsigned n, size_t at)
+{
+    g_autoptr(GArray) x = g_array_new(FALSE, FALSE, sizeof(double));
+
+    for (unsigned i = 0; i < n; i++) {
+        g_array_append_vals(x, (const char *)&h[i] + at, 1);
+    }
+    return summarize(x).median;
+}
+
 static bool clean_harvests(Job *job, GError **errp)
 {
-    Harvest h = { 0 };
+    Harvest h[CLEAN_ROUNDS] = { 0 };
     bool ok = true;
 
     for (unsigned i = 0; ok && i < CLEAN_ROUNDS; i++) {
-        ok = harvest(job, &h, errp);
+        ok = harvest(job, &h[i], errp);
     }
-    job->values[FIGURE_CLEAN_COST] = h.total / CLEAN_ROUNDS / job->gib;
+    job->values[FIGURE_CLEAN_COST] =
+        median_of(h, CLEAN_ROUNDS, offsetof(Harvest, total)) / job->gib;
     return ok;
 }
 
-static void note_harvest(Job *job, const Harvest *h)
+#define MEDIAN(field) median_of(h, STEADY_ROUNDS, offsetof(Harvest, field))
+
+static void note_harvests(Job *job, const Harvest *h)
 {
     double *v = job->values;
 
     if (job->kind == TRACKER_KVM_RING) {
-        v[FIGURE_REAP] = h->reap / STEADY_ROUNDS;
-        v[FIGURE_RESET] = h->reset / STEADY_ROUNDS;
+        v[FIGURE_REAP] = MEDIAN(reap);
+        v[FIGURE_RESET] = MEDIAN(reset);
     } else {
-        v[FIGURE_GET] = h->get / STEADY_ROUNDS;
-        v[FIGURE_MERGE] = h->merge / STEADY_ROUNDS;
+        v[FIGURE_GET] = MEDIAN(get);
+        v[FIGURE_MERGE] = MEDIAN(merge);
     }
     /* The others have nothing to clear. */
     if (job->kind == TRACKER_KVM_BITMAP) {
-        v[FIGURE_CLEAR] = h->clear / STEADY_ROUNDS;
+        v[FIGURE_CLEAR] = MEDIAN(clear);
     }
-    v[FIGURE_SCAN] = h->scan / STEADY_ROUNDS;
-    v[FIGURE_HARVEST] = h->total / STEADY_ROUNDS;
-    v[FIGURE_PAGES] = (double)h->pages / STEADY_ROUNDS;
-    if (h->pages) {
-        v[FIGURE_PAGE_COST] = h->total / h->pages;
-        v[FIGURE_SPEED] = h->pages * 1e9 / h->total;
+    v[FIGURE_SCAN] = MEDIAN(scan);
+    v[FIGURE_HARVEST] = MEDIAN(total);
+    v[FIGURE_PAGES] = MEDIAN(pages);
+    if (v[FIGURE_PAGES] > 0) {
+        v[FIGURE_PAGE_COST] = v[FIGURE_HARVEST] / v[FIGURE_PAGES];
+        v[FIGURE_SPEED] = v[FIGURE_PAGES] * 1e9 / v[FIGURE_HARVEST];
     }
 }
 
 static bool steady(Job *job, GError **errp)
 {
-    Harvest h = { 0 };
-    double ns = 0;
+    Harvest h[STEADY_ROUNDS] = { 0 };
     bool ok = true;
 
     for (unsigned i = 0; ok && i < STEADY_ROUNDS; i++) {
-        ok = pass(job, job->options->dirty_percent, &ns, errp) &&
-             harvest(job, &h, errp);
+        ok = pass(job, job->options->dirty_percent, &h[i].pass, errp) &&
+             harvest(job, &h[i], errp);
     }
-    job->values[FIGURE_STEADY_PASS] = ns / STEADY_ROUNDS;
-    note_harvest(job, &h);
+    job->values[FIGURE_STEADY_PASS] = MEDIAN(pass);
+    note_harvests(job, h);
     return ok;
 }
 
@@ -331,7 +346,7 @@ static bool point_by_fraction(Job *job, double percent, Point *point,
                               GError **errp)
 {
     g_autoptr(GArray) costs = g_array_new(FALSE, FALSE, sizeof(double));
-    uint64_t pages = 0;
+    double pages = 0;
 
     for (unsigned i = 0; i < CURVE_ROUNDS; i++) {
         Harvest h = { 0 };
@@ -343,7 +358,7 @@ static bool point_by_fraction(Job *job, double percent, Point *point,
         pages += h.pages;
         g_array_append_val(costs, h.total);
     }
-    point->x = pages * 100.0 / CURVE_ROUNDS / job->region->n_granules;
+    point->x = pages * 100 / CURVE_ROUNDS / job->region->n_granules;
     point->y = summarize(costs).median / job->gib;
     return true;
 }
