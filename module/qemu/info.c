@@ -52,6 +52,19 @@ static const char *tracker_name(ShmigOutgoing *out)
     return out->tracker ? out->tracker->ops->name : NULL;
 }
 
+/* QEMU says how it ended before the main loop has taken everything down. */
+static ShmigPhase phase_to_tell(ShmigOutgoing *out)
+{
+    switch (qatomic_read(&out->s->state)) {
+    case MIGRATION_STATUS_COMPLETED:
+    case MIGRATION_STATUS_FAILED:
+    case MIGRATION_STATUS_CANCELLED:
+        return SHMIG_PHASE_ENDED;
+    default:
+        return qatomic_read(&out->phase);
+    }
+}
+
 static ShmigInfo *make_info(ShmigOutgoing *out)
 {
     const ShmigStats *stats = shmig_source_stats(out->source);
@@ -59,7 +72,7 @@ static ShmigInfo *make_info(ShmigOutgoing *out)
     ShmigPending pending;
     uint64_t eta_ns;
 
-    info->phase = qatomic_read(&out->phase);
+    info->phase = phase_to_tell(out);
     info->channels = out->channels;
     info->tracker = shmig_source_ram_started(out->source)
                         ? g_strdup(tracker_name(out))
