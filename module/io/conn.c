@@ -10,6 +10,10 @@
  * What breaks the protocol leads to DISCARD, where what comes is thrown away:
  * closing at once, with bytes unread, would take from the peer what it is told.
  *
+ * While a payload waits for room nothing is received, and a poll watches for
+ * the peer's end.  What the peer sent before it is skipped then, but for the
+ * ERROR that says why: with a payload lost, nothing else of it may count.
+ *
  * Ending: the first error or end of file marks the connection dead and shuts
  * the socket down, which completes what is in flight; closed() is called
  * when nothing is.
@@ -20,6 +24,7 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,6 +41,7 @@ typedef enum RxState {
     RX_BODY,
     RX_PLACE, /* records are known, there is no room for the payload */
     RX_PAYLOAD,
+    RX_SKIP,    /* a payload that the peer's end left without a place */
     RX_DISCARD, /* until the connection ends */
 } RxState;
 
@@ -63,6 +69,13 @@ struct ShmigConn {
     struct iovec rx_iov[SHMIG_CONN_MAX_IOV];
     unsigned rx_iov_at, rx_iov_n;
     struct msghdr rx_msg;
+
+    /* Armed when a payload first waits for room, and left so: one event. */
+    ShmigOp watch_op;
+    bool watched, watch_busy;
+    bool peer_ended;
+    bool skipping; /* all frames but ERROR */
+    uint32_t rx_skip;
 
     ShmigOp tx_op;
     bool tx_busy;
@@ -92,7 +105,7 @@ static void iov_advance(struct iovec *iov, unsigned *at, unsigned n,
 static void maybe_closed(ShmigConn *conn)
 {
     if (conn->dead && !conn->closed && !conn->rx_busy && !conn->tx_busy &&
-        !conn->parsing) {
+        !conn->watch_busy && !conn->parsing) {
         conn->closed = true;
         conn->ops->closed(conn->opaque, conn->err);
     }
@@ -211,6 +224,27 @@ static int parse_records(ShmigConn *conn, const uint8_t *body, const char **why)
     return 0;
 }
 
+/* Throws the payload of the frame away. */
+static void skip(ShmigConn *conn)
+{
+    conn->rx_skip = conn->rx_frame.payload;
+    conn->rx_state = RX_SKIP;
+}
+
+static int parse_skip(ShmigConn *conn)
+{
+    size_t n = MIN(conn->rx_skip, rx_have(conn));
+
+    conn->rx_start += n;
+    conn->rx_skip -= n;
+    if (conn->rx_skip) {
+        rx_more(conn, 1);
+        return 0;
+    }
+    conn->rx_state = RX_HEADER;
+    return 1;
+}
+
 static int parse_body(ShmigConn *conn, const char **why)
 {
     const ShmigFrame *frame = &conn->rx_frame;
@@ -223,6 +257,10 @@ static int parse_body(ShmigConn *conn, const char **why)
     }
     body = conn->rx_buf + conn->rx_start;
     conn->rx_start += frame->body;
+    if (conn->skipping && frame->type != SHMIG_FRAME_ERROR) {
+        skip(conn);
+        return 1;
+    }
     if (frame->type == SHMIG_FRAME_DATA) {
         ret = parse_records(conn, body, why);
         conn->rx_state = RX_PLACE;
@@ -246,13 +284,45 @@ static void take_buffered(ShmigConn *conn)
     }
 }
 
+static void watch_done(ShmigOp *op, int res)
+{
+    ShmigConn *conn = SHMIG_CONTAINER_OF(op, ShmigConn, watch_op);
+
+    conn->watch_busy = false;
+    conn->peer_ended = res > 0;
+    rx_parse(conn);
+}
+
+/* All that the peer sent before its end has come by then. */
+static void watch_peer(ShmigConn *conn)
+{
+    struct io_uring_sqe *sqe = shmig_ring_sqe(conn->ring);
+
+    io_uring_prep_poll_add(sqe, conn->fd, POLLRDHUP);
+    shmig_ring_tie(conn->ring, sqe, &conn->watch_op);
+    conn->watched = conn->watch_busy = true;
+}
+
+static int wait_for_room(ShmigConn *conn)
+{
+    if (conn->peer_ended) {
+        conn->skipping = true;
+        skip(conn);
+        return 1;
+    }
+    if (!conn->watched) {
+        watch_peer(conn);
+    }
+    return 0;
+}
+
 static int parse_place(ShmigConn *conn, const char **why)
 {
     int n = conn->ops->data(conn->opaque, &conn->rx_frame, conn->records,
                             conn->rx_iov, why);
 
     if (n == -EAGAIN) {
-        return 0;
+        return wait_for_room(conn);
     }
     if (n < 0) {
         return n;
@@ -295,6 +365,8 @@ static int parse_step(ShmigConn *conn, const char **why)
         return parse_place(conn, why);
     case RX_PAYLOAD:
         return parse_payload(conn, why);
+    case RX_SKIP:
+        return parse_skip(conn);
     case RX_DISCARD:
         return discard(conn);
     }
@@ -439,6 +511,7 @@ ShmigConn *shmig_conn_new(ShmigRing *ring, int fd, uint32_t tx_sequence,
     conn->count_rx = count_rx;
     conn->rx_op.done = rx_done;
     conn->tx_op.done = tx_done;
+    conn->watch_op.done = watch_done;
     conn->rx_buf = g_malloc(RX_BYTES);
     conn->tx_buf = g_malloc(TX_BYTES);
     conn->records = g_new(ShmigRecord, SHMIG_MAX_RECORDS);

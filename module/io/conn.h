@@ -30,7 +30,8 @@ typedef struct ShmigConnOps {
      * The records of a DATA frame came, decoded but not checked: fills @iov
      * with where the payload goes and returns how many there are (0 if there
      * is no payload); or -EAGAIN: there is no room now, call again at
-     * shmig_conn_resume().
+     * shmig_conn_resume().  It may be called once more before; and if the
+     * peer ends before there is room, only an ERROR frame follows, if any.
      */
     int (*data)(void *opaque, const ShmigFrame *frame,
                 const ShmigRecord *records, struct iovec *iov,

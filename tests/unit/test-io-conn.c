@@ -300,10 +300,115 @@ static void test_close_while_there_is_no_room(void)
     g_assert_true(raw_write_array(&w->peer, out));
     run_until(w, &w->n_data, 1);
     shmig_conn_close(w->conn, -ECANCELED);
-    g_assert_cmpuint(w->n_closed, ==, 1);
+    run_until(w, &w->n_closed, 1);
     g_assert_cmpint(w->err, ==, -ECANCELED);
     shmig_conn_resume(w->conn);
     g_assert_cmpuint(w->n_data, ==, 1);
+    world_free(w);
+}
+
+/* DATA that there is no room for, a DRAIN, DATA again, and why it ends. */
+static GByteArray *data_and_last_words(void)
+{
+    const ShmigRecord record = {
+        .kind = SHMIG_RECORD_DATA,
+        .length = 100000,
+    };
+    GByteArray *out = g_byte_array_new();
+
+    raw_add_data(out, 0, &record, 1, 0x5a);
+    raw_add_frame(out,
+                  &(ShmigFrame) { .type = SHMIG_FRAME_DRAIN, .sequence = 1 },
+                  NULL, NULL);
+    raw_add_data(out, 2, &record, 1, 0x5a);
+    raw_add_frame(
+        out,
+        &(ShmigFrame) { .type = SHMIG_FRAME_ERROR, .sequence = 3, .body = 6 },
+        "enough", NULL);
+    return out;
+}
+
+static void write_all(World *w, GByteArray *out)
+{
+    const int bytes = 4 << 20;
+
+    g_assert_cmpint(
+        setsockopt(w->peer.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)),
+        ==, 0);
+    g_assert_true(raw_write_array(&w->peer, out));
+}
+
+/* Why the peer ends is heard at once, and nothing else that it said. */
+static void test_end_while_there_is_no_room(void)
+{
+    World *w = world_new();
+    g_autoptr(GByteArray) out = data_and_last_words();
+
+    w->room_bytes = 0;
+    write_all(w, out);
+    raw_peer_end(&w->peer);
+    run_until(w, &w->n_closed, 1);
+    g_assert_cmpint(w->err, ==, 0);
+    g_assert_cmpuint(w->frames->len, ==, 1);
+    g_assert_cmpuint(g_array_index(w->frames, ShmigFrame, 0).type, ==,
+                     SHMIG_FRAME_ERROR);
+    g_assert_cmpmem(w->bodies->data, w->bodies->len, "enough", 6);
+    g_assert_cmpuint(w->n_payload + w->n_broken, ==, 0);
+    world_free(w);
+}
+
+/* The end at each byte of what there is no room for, and right behind it. */
+static void test_cut_while_there_is_no_room(void)
+{
+    g_autoptr(GByteArray) out = two_frames_and_data();
+
+    for (unsigned cut = 37 + 56; cut <= out->len; cut++) {
+        World *w = world_new();
+
+        w->room_bytes = 0;
+        g_assert_true(raw_write(&w->peer, out->data, cut));
+        run_until(w, &w->n_data, 1);
+        raw_peer_end(&w->peer);
+        run_until(w, &w->n_closed, 1);
+        g_assert_cmpint(w->err, ==, 0);
+        g_assert_cmpuint(w->n_payload + w->n_broken, ==, 0);
+        g_assert_cmpuint(w->frames->len, ==, 1);
+        world_free(w);
+    }
+}
+
+/* Room after all: what comes before the end counts, as ever. */
+static void test_end_after_a_wait(void)
+{
+    World *w = world_new();
+    g_autoptr(GByteArray) out = two_frames_and_data();
+
+    w->room_bytes = 0;
+    g_assert_true(raw_write_array(&w->peer, out));
+    run_until(w, &w->n_data, 1);
+    w->room_bytes = MIB;
+    raw_peer_end(&w->peer);
+    run_until(w, &w->n_closed, 1);
+    check_two_frames_and_data(w);
+    g_assert_cmpint(w->err, ==, 0);
+    world_free(w);
+}
+
+/* A peer that is only silent is waited for without a turn of the ring. */
+static void test_wait_is_idle(void)
+{
+    World *w = world_new();
+    g_autoptr(GByteArray) out = two_frames_and_data();
+
+    w->room_bytes = 0;
+    g_assert_true(raw_write_array(&w->peer, out));
+    run_until(w, &w->n_data, 1);
+    for (unsigned i = 0; i < 5; i++) {
+        shmig_ring_run(w->ring, 1000000);
+        shmig_conn_resume(w->conn);
+    }
+    g_assert_cmpuint(w->n_data, ==, 6);
+    g_assert_cmpuint(shmig_ring_in_flight(w->ring), ==, 1);
     world_free(w);
 }
 
@@ -567,6 +672,11 @@ int main(int argc, char **argv)
     g_test_add_func("/io/conn/room/none-for-a-while", test_no_room);
     g_test_add_func("/io/conn/room/close-without",
                     test_close_while_there_is_no_room);
+    g_test_add_func("/io/conn/room/peer-ends", test_end_while_there_is_no_room);
+    g_test_add_func("/io/conn/room/cut-anywhere",
+                    test_cut_while_there_is_no_room);
+    g_test_add_func("/io/conn/room/after-all", test_end_after_a_wait);
+    g_test_add_func("/io/conn/room/idle", test_wait_is_idle);
     g_test_add_func("/io/conn/broken/can-be-told", test_broken_can_be_told);
     g_test_add_func("/io/conn/broken/then-gone", test_broken_then_gone);
     g_test_add_func("/io/conn/broken/sequence", test_broken_by_sequence);

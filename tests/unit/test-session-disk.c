@@ -278,6 +278,26 @@ static void test_abort_with_requests_in_flight(void)
     disks_free(&d);
 }
 
+/* The same behind a frame that waits for one of the destination's buffers. */
+static void test_abort_behind_the_disk(void)
+{
+    static const Shape one = { "", 1, false, FAKE_DISK_PROMPT };
+    Disks d = disks_new(&one);
+    g_autofree uint8_t *buf = g_malloc(DISK_BYTES);
+    g_autoptr(GError) error = NULL;
+
+    fill(buf, DISK_BYTES, 6);
+    fake_disk_poke(d.source, 0, DISK_BYTES, buf);
+    fake_disk_set_mode(d.dest, FAKE_DISK_HELD);
+    g_assert_true(pair_start(d.pair, &error));
+    fake_disk_wait_held(d.dest, 6);
+    shmig_source_abort(d.pair->source, "enough");
+    pair_dest_failure(d.pair);
+    g_assert_cmpuint(fake_disk_done_bytes(d.dest, SHMIG_DISK_WRITE), ==, 0);
+    fake_disk_set_mode(d.dest, FAKE_DISK_PROMPT);
+    disks_free(&d);
+}
+
 /* A slow destination makes the source wait; memory stays bounded. */
 static void test_slow_destination(void)
 {
@@ -405,6 +425,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/disk/flush-fails", test_flush_fails);
     g_test_add_func("/session/disk/abort-in-flight",
                     test_abort_with_requests_in_flight);
+    g_test_add_func("/session/disk/abort-behind", test_abort_behind_the_disk);
     g_test_add_func("/session/disk/slow-destination", test_slow_destination);
     g_test_add_func("/session/disk/ram-passes", test_ram_passes_the_disk);
     g_test_add_func("/session/disk/large-write", test_large_write);
