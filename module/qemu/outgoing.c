@@ -369,6 +369,8 @@ static ShmigOutgoing *end_outgoing(void)
     shmig_info_keep(out);
     shmig_outgoing = NULL;
     yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_outgoing, out);
+    /* Here, where no other migration can have begun to track. */
+    shmig_source_stop_ram(out->source);
     free_disks(out);
     return out;
 }

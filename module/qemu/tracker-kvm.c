@@ -152,6 +152,15 @@ void shmig_tracker_kvm_claim(void)
     }
 }
 
+/* From now on the slots are read by QEMU, for whoever comes next. */
+static void kvm_log_stop(void *opaque)
+{
+    KvmLog *log = opaque;
+
+    QEMU_LOCK_GUARD(&kml_slots_lock);
+    log->started = false;
+}
+
 static void kvm_log_free(void *opaque)
 {
     qemu_mutex_lock(&kml_slots_lock);
@@ -166,6 +175,7 @@ static void kvm_log_free(void *opaque)
 static const ShmigKvmOps kvm_log_ops = {
     .foreach_slot = kvm_log_foreach,
     .vm_ioctl = kvm_log_ioctl,
+    .stop = kvm_log_stop,
     .free = kvm_log_free,
 };
 

@@ -220,6 +220,23 @@ static bool send_bulk(ShmigSourceChannel *sc, ShmigConn *conn)
     return true;
 }
 
+/* As shmig_ram_fill(); the session's end stops the tracker under us. */
+static int fill_ram(ShmigSourceChannel *sc, bool last)
+{
+    ShmigSource *src = sc->src;
+    int ret = 0;
+
+    shmig_batch_reset(&sc->batch);
+    pthread_rwlock_rdlock(&src->tracking_lock);
+    if (__atomic_load_n(&src->tracking, __ATOMIC_ACQUIRE)) {
+        ret = shmig_ram_fill(&sc->walk, src->ram, src->n_ram,
+                             last ? NULL : src->tracker, frame_limit(sc),
+                             &sc->batch);
+    }
+    pthread_rwlock_unlock(&src->tracking_lock);
+    return ret;
+}
+
 static bool send_ram(ShmigSourceChannel *sc, ShmigConn *conn, bool last)
 {
     ShmigSource *src = sc->src;
@@ -228,9 +245,7 @@ static bool send_ram(ShmigSourceChannel *sc, ShmigConn *conn, bool last)
     if (!__atomic_load_n(&src->ram_started, __ATOMIC_ACQUIRE)) {
         return false;
     }
-    ret =
-        shmig_ram_fill(&sc->walk, src->ram, src->n_ram,
-                       last ? NULL : src->tracker, frame_limit(sc), &sc->batch);
+    ret = fill_ram(sc, last);
     if (ret < 0) {
         shmig_source_fail(
             src, g_error_new(SHMIG_ERROR, SHMIG_ERROR_RAM,

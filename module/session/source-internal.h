@@ -71,10 +71,14 @@ struct ShmigSource {
     bool started; /* the channels run */
     int go;       /* the destination is ready for data */
     int ram_started;
+    int tracking;  /* the tracker is started; read with tracking_lock */
     int finishing; /* nothing becomes pending any more */
     unsigned n_seen_finishing;
     uint64_t bandwidth;
     uint64_t wait_below; /* pending bytes that wait() waits for; 0 none */
+
+    /* Held for reading where clear() may be called. */
+    pthread_rwlock_t tracking_lock;
 
     pthread_mutex_t lock;
     pthread_cond_t cond;

@@ -40,6 +40,7 @@ ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
     for (uint32_t i = 0; i < 4; i++) {
         ((uint32_t *)src->session)[i] = g_random_int();
     }
+    pthread_rwlock_init(&src->tracking_lock, NULL);
     pthread_mutex_init(&src->lock, NULL);
     shmig_cond_init(&src->cond);
     shmig_fault_init(&src->fault);
@@ -224,8 +225,27 @@ bool shmig_source_start_ram(ShmigSource *src, GError **errp)
     if (!src->tracker->ops->start(src->tracker, errp)) {
         return false;
     }
+    __atomic_store_n(&src->tracking, 1, __ATOMIC_RELEASE);
     __atomic_store_n(&src->ram_started, 1, __ATOMIC_RELEASE);
     return true;
+}
+
+static void stop_tracker(ShmigSource *src)
+{
+    if (!__atomic_exchange_n(&src->tracking, 0, __ATOMIC_ACQ_REL)) {
+        return;
+    }
+    /* Waits for those that saw it; who comes now turns back. */
+    pthread_rwlock_wrlock(&src->tracking_lock);
+    pthread_rwlock_unlock(&src->tracking_lock);
+    src->tracker->ops->stop(src->tracker);
+}
+
+void shmig_source_stop_ram(ShmigSource *src)
+{
+    /* Or RAM that is pending would never be sent. */
+    g_assert(src->committed || shmig_fault_is_set(&src->fault));
+    stop_tracker(src);
 }
 
 bool shmig_source_ram_started(const ShmigSource *src)
@@ -479,6 +499,7 @@ void shmig_source_free(ShmigSource *src)
     }
     end_channels(src);
     join_channels(src);
+    stop_tracker(src);
     for (unsigned i = 0; i < src->n_channels; i++) {
         shmig_source_channel_destroy(&src->channels[i]);
         if (i < src->n_joined && src->fds[i] >= 0) {
@@ -502,6 +523,7 @@ void shmig_source_free(ShmigSource *src)
     shmig_fault_destroy(&src->fault);
     shmig_bucket_clear(&src->bucket);
     pthread_mutex_destroy(&src->lock);
+    pthread_rwlock_destroy(&src->tracking_lock);
     pthread_cond_destroy(&src->cond);
     shmig_offer_free(src->offer);
     g_free(src->fds);

@@ -69,6 +69,13 @@ bool shmig_source_start(ShmigSource *src, GError **errp);
 bool shmig_source_start_ram(ShmigSource *src, GError **errp);
 bool shmig_source_ram_started(const ShmigSource *src);
 
+/*
+ * After commit() or abort(): ends what start_ram() began, and returns when no
+ * channel re-arms pages any more.  Calls tracker->ops->stop(), at most once;
+ * shmig_source_free() does it where nobody has.  Control thread.
+ */
+void shmig_source_stop_ram(ShmigSource *src);
+
 typedef struct ShmigPending {
     uint64_t ram_bytes;
     uint64_t disk_bytes;

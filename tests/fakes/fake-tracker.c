@@ -10,6 +10,8 @@ typedef struct FakeTracker {
     ShmigTracker *inner;
     FakeTrackerFunc *on_harvest;
     void *opaque;
+    FakeTrackerClearFunc *on_clear;
+    void *clear_opaque;
     unsigned fail_at[FAKE_TRACKER_CALLS];
     int error[FAKE_TRACKER_CALLS];
 
@@ -69,13 +71,17 @@ static int fake_clear(ShmigTracker *tracker, ShmigRegion *region,
 {
     FakeTracker *fake = from_tracker(tracker);
     int error = count_call(fake, FAKE_TRACKER_CLEAR);
+    int ret = -error;
 
     g_assert_true(fake_tracker_running(tracker));
-    if (error) {
-        return -error;
+    if (fake->on_clear) {
+        fake->on_clear(fake->clear_opaque);
     }
-    return fake->inner ? fake->inner->ops->clear(fake->inner, region, first, n)
-                       : 0;
+    if (!error && fake->inner) {
+        ret = fake->inner->ops->clear(fake->inner, region, first, n);
+    }
+    g_assert_true(fake_tracker_running(tracker));
+    return ret;
 }
 
 static void fake_stop(ShmigTracker *tracker)
@@ -135,6 +141,15 @@ void fake_tracker_on_harvest(ShmigTracker *tracker, FakeTrackerFunc *func,
 
     fake->on_harvest = func;
     fake->opaque = opaque;
+}
+
+void fake_tracker_on_clear(ShmigTracker *tracker, FakeTrackerClearFunc *func,
+                           void *opaque)
+{
+    FakeTracker *fake = from_tracker(tracker);
+
+    fake->on_clear = func;
+    fake->clear_opaque = opaque;
 }
 
 unsigned fake_tracker_calls(ShmigTracker *tracker, FakeTrackerCall call)

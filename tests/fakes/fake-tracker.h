@@ -35,10 +35,16 @@ typedef void FakeTrackerFunc(void *opaque, bool last);
 void fake_tracker_on_harvest(ShmigTracker *tracker, FakeTrackerFunc *func,
                              void *opaque);
 
+/* Called by each clear(), on its thread, before anything else. */
+typedef void FakeTrackerClearFunc(void *opaque);
+void fake_tracker_on_clear(ShmigTracker *tracker, FakeTrackerClearFunc *func,
+                           void *opaque);
+
 /* How often it was called; any thread. */
 unsigned fake_tracker_calls(ShmigTracker *tracker, FakeTrackerCall call);
 
-/* Started and not stopped.  harvest() and clear() at other times abort. */
+/* Started and not stopped.  harvest() and clear() abort unless it is,
+ * from their beginning to their end. */
 bool fake_tracker_running(ShmigTracker *tracker);
 
 #endif
