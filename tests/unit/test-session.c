@@ -55,7 +55,9 @@ static void test_idle_ram(gconstpointer opaque)
 typedef struct Writer {
     Pair *pair;
     int stop;
-    uint64_t writes;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    unsigned batches; /* of 64 writes; under the lock,  tells of it */
 } Writer;
 
 static void *writer_thread(void *opaque)
@@ -65,20 +67,36 @@ static void *writer_thread(void *opaque)
     uint32_t x = 1;
 
     while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
-        uint64_t page;
+        for (unsigned i = 0; i < 64; i++) {
+            uint64_t page;
 
-        x = x * 1664525 + 1013904223;
-        page = (x >> 8) % region->n_granules;
-        __atomic_store_n((uint64_t *)(w->pair->source_ram + page * 4096) +
-                             (x & 7),
-                         x, __ATOMIC_RELAXED);
-        shmig_generic_mark(w->pair->tracker, region, page, 1);
-        w->writes++;
-        if (w->writes % 64 == 0) {
-            g_thread_yield();
+            x = x * 1664525 + 1013904223;
+            page = (x >> 8) % region->n_granules;
+            __atomic_store_n((uint64_t *)(w->pair->source_ram + page * 4096) +
+                                 (x & 7),
+                             x, __ATOMIC_RELAXED);
+            shmig_generic_mark(w->pair->tracker, region, page, 1);
         }
+        pthread_mutex_lock(&w->lock);
+        w->batches++;
+        pthread_cond_signal(&w->cond);
+        pthread_mutex_unlock(&w->lock);
+        g_thread_yield();
     }
     return NULL;
+}
+
+/* Until it has written at least 64 times from now on. */
+static void wait_for_writes(Writer *w)
+{
+    unsigned batches;
+
+    pthread_mutex_lock(&w->lock);
+    batches = w->batches;
+    while (w->batches - batches < 2) {
+        pthread_cond_wait(&w->cond, &w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void test_busy_ram(gconstpointer opaque)
@@ -86,7 +104,11 @@ static void test_busy_ram(gconstpointer opaque)
     const Shape *shape = opaque;
     Pair *pair = pair_new(shape->channels, shape->tcp, 32 * MIB);
     g_autoptr(GError) error = NULL;
-    Writer writer = { .pair = pair };
+    Writer writer = {
+        .pair = pair,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .cond = PTHREAD_COND_INITIALIZER,
+    };
     GThread *thread;
 
     fill(pair->source_ram, 16 * MIB, 3);
@@ -95,11 +117,12 @@ static void test_busy_ram(gconstpointer opaque)
     thread = g_thread_new("writer", writer_thread, &writer);
     for (int round = 0; round < 5; round++) {
         g_assert_true(shmig_source_wait(pair->source, MIB, 200, &error));
+        /* Whatever the scheduler does: without, this would show nothing. */
+        wait_for_writes(&writer);
         g_assert_cmpint(shmig_source_harvest(pair->source, false), >=, 0);
     }
     __atomic_store_n(&writer.stop, 1, __ATOMIC_RELEASE);
     g_thread_join(thread);
-    g_assert_cmpint(writer.writes, >, 0);
     g_assert_cmpint(pair_switch_over(pair, &error), ==, SHMIG_COMMIT_DONE);
     g_assert_cmpmem(pair->source_ram, pair->ram_bytes, pair->dest_ram,
                     pair->ram_bytes);
