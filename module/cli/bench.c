@@ -158,6 +158,18 @@ static bool tell(const BenchOptions *options, const Result *result,
            (!options->plot || report_plot(result, options->plot, errp));
 }
 
+static bool any_samples(const Result *result)
+{
+    for (unsigned i = 0; i < result->trackers->len; i++) {
+        const TrackerResult *tracker = result->trackers->pdata[i];
+
+        if (tracker->samples[FIGURE_POPULATE]->len) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static CliExit run(const BenchOptions *options)
 {
     g_autoptr(Result) result = result_new();
@@ -176,6 +188,9 @@ static CliExit run(const BenchOptions *options)
     interrupt_init();
     ok = measure_all(options, &caps, result, &err);
 
+    if (!ok && !any_samples(result)) {
+        return complain(err);
+    }
     /* What was measured before it went wrong is told all the same. */
     if (!tell(options, result, &told)) {
         return complain(ok ? told : err);

@@ -61,7 +61,8 @@ static void set_segments(Vcpu *vcpu, struct kvm_sregs *sregs)
 
     text.selector = 8;
     text.type = 11;
-    sregs->cr0 |= 1; /* protected mode */
+    sregs->cr0 &= ~(3u << 29); /* caches are off after a reset */
+    sregs->cr0 |= 1;           /* protected mode */
     if (vcpu->vm->is_64bit) {
         text.db = 0;
         text.l = 1;

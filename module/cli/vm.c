@@ -29,6 +29,7 @@
 #define BASE_64 (UINT64_C(4) << 30)
 #define MAX_32 (UINT64_C(3) << 30)
 #define TSS_AT 0xfffbd000u
+#define MAX_CPUID_ENTRIES 256u
 
 #define TABLE_ENTRIES 512u
 #define ENTRY_PRESENT 3u /* and writable */
@@ -257,6 +258,27 @@ static bool map_ring(Vcpu *vcpu, GError **errp)
     return true;
 }
 
+/*
+ * A 64-bit guest is told how wide addresses are: without a word, KVM takes 36
+ * bits for granted.
+ */
+static bool set_cpuid(Vcpu *vcpu, GError **errp)
+{
+    g_autofree struct kvm_cpuid2 *cpuid = g_malloc0(
+        sizeof(*cpuid) + MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
+
+    cpuid->nent = MAX_CPUID_ENTRIES;
+    if (ioctl(vcpu->vm->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ||
+        ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0) {
+        g_set_error(errp, CLI_ERROR, CLI_CANNOT,
+                    "vCPU %u: KVM does not say what it can: %s; choose less "
+                    "than 3G of --memory",
+                    vcpu->index, g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 static bool add_vcpu(Vm *vm, GError **errp)
 {
     unsigned i = vm->n_vcpus;
@@ -281,6 +303,9 @@ static bool add_vcpu(Vm *vm, GError **errp)
     vcpu->run = mmap(NULL, vm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
                      vcpu->fd, 0);
     g_assert(vcpu->run != MAP_FAILED);
+    if (vm->is_64bit && !set_cpuid(vcpu, errp)) {
+        return false;
+    }
     if (vm->options.ring_entries && !map_ring(vcpu, errp)) {
         return false;
     }

@@ -394,6 +394,19 @@ static void test_no_permission(void)
                         "/dev/kvm: Permission denied; become a member");
 }
 
+/* More reserved huge pages than there can be: nothing but a sentence. */
+static void test_no_hugetlb(void)
+{
+    g_auto(Said) said = { 0 };
+
+    if (!can_run(TRACKER_GENERIC)) {
+        return;
+    }
+    said = command_run("dirty-bench --backing hugetlb --memory 400G "
+                       "--working-set 2M");
+    assert_one_sentence(&said, 77, "reserve 2 MiB pages in /proc/sys/vm");
+}
+
 static void test_no_gnuplot(void)
 {
     g_auto(Said) said = { 0 };
@@ -532,6 +545,7 @@ int main(int argc, char **argv)
     add_rows("bad", bad, G_N_ELEMENTS(bad), test_bad);
     add_rows("bad-here", bad_here, G_N_ELEMENTS(bad_here), test_bad_here);
     g_test_add_func("/dirty-bench/bad/no-permission", test_no_permission);
+    g_test_add_func("/dirty-bench/bad/no-hugetlb", test_no_hugetlb);
     g_test_add_func("/dirty-bench/bad/no-gnuplot", test_no_gnuplot);
     g_test_add_func("/dirty-bench/all", test_all);
     for (size_t i = 0; i < G_N_ELEMENTS(variants); i++) {
