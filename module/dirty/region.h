@@ -17,6 +17,7 @@
 #include "shmig/base/stripe.h"
 
 #define SHMIG_RAM_GRANULE_SHIFT 12
+#define SHMIG_RAM_GRANULE_BYTES ((uint64_t)1 << SHMIG_RAM_GRANULE_SHIFT)
 #define SHMIG_DISK_GRANULE_SHIFT 16
 
 typedef enum ShmigRegionKind {

@@ -10,13 +10,12 @@
 #include "shmig/disk/apply.h"
 #include "shmig/base/container.h"
 #include "shmig/base/range.h"
+#include "shmig/base/units.h"
 #include "shmig/dirty/region.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define PAGE 4096
-#define SECTOR 512
 #define MAX_IN_FLIGHT 64
 /*
  * Bytes of a disk that are not worth a flush in the background, and those
@@ -391,12 +390,13 @@ static uint32_t layout_runs(Frame *frame, bool pages, uint32_t at)
 
         if (i == end) {
             i++; /* no data */
-        } else if (pages == (bytes % PAGE == 0)) {
+        } else if (pages == (bytes % SHMIG_PAGE_BYTES == 0)) {
             for (; i < end; i++) {
                 frame->at[i] = at;
                 at += frame->records[i].length;
             }
-            at = (at + SECTOR - 1) / SECTOR * SECTOR;
+            at = (at + SHMIG_SECTOR_BYTES - 1) / SHMIG_SECTOR_BYTES *
+                 SHMIG_SECTOR_BYTES;
         }
         i = MAX(i, end);
     }

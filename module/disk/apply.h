@@ -9,6 +9,7 @@
 #ifndef SHMIG_DISK_APPLY_H
 #define SHMIG_DISK_APPLY_H
 
+#include "shmig/base/units.h"
 #include "shmig/disk/buffers.h"
 #include "shmig/disk/disk.h"
 #include "shmig/disk/durable.h"
@@ -17,7 +18,8 @@
 typedef struct ShmigApply ShmigApply;
 
 /* A payload, with each of its pieces at the start of a sector. */
-#define SHMIG_APPLY_BUFFER_BYTES (SHMIG_MAX_PAYLOAD + SHMIG_MAX_RECORDS * 512)
+#define SHMIG_APPLY_BUFFER_BYTES \
+    (SHMIG_MAX_PAYLOAD + SHMIG_MAX_RECORDS * SHMIG_SECTOR_BYTES)
 
 typedef struct ShmigApplyOps {
     /* There is room again after shmig_apply_place() said -EAGAIN. */

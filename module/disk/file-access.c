@@ -25,9 +25,8 @@
 #include <unistd.h>
 
 #include "shmig/disk/file-access.h"
+#include "shmig/base/units.h"
 
-/* Every file takes this through any descriptor. */
-#define SECTOR 512
 /*
  * Smaller writes to a file given as cached are the guest's, mirrored: the
  * cache may collect them.  The bulk copy moves whole granules.
@@ -50,7 +49,7 @@ static unsigned direct_align(int fd, bool block_device)
     if (block_device && ioctl(fd, BLKSSZGET, &sector) == 0 && sector > 0) {
         return sector;
     }
-    return 4096;
+    return SHMIG_PAGE_BYTES;
 }
 
 /* A descriptor of its own, not one more of the same open file. */
@@ -66,7 +65,7 @@ static void init_direct(ShmigFileAccess *access, int mode)
 {
     access->direct_fd = access->fd;
     access->align = direct_align(access->fd, access->block_device);
-    if (access->align > SECTOR) {
+    if (access->align > SHMIG_SECTOR_BYTES) {
         access->cached_fd = reopen(access->fd, mode);
     }
 }
@@ -93,7 +92,7 @@ void shmig_file_access_init(ShmigFileAccess *access, int fd)
 
     access->fd = fd;
     access->cached_fd = access->direct_fd = -1;
-    access->align = SECTOR;
+    access->align = SHMIG_SECTOR_BYTES;
     access->block_device = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
     if (flags >= 0 && (flags & O_NONBLOCK)) {
         /* Means nothing for files, but io_uring would answer EAGAIN to it. */

@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 #include "shmig/disk/file-extent.h"
-
-#define SECTOR 512
+#include "shmig/base/units.h"
 
 void shmig_file_extents_init(ShmigFileExtents *extents, int fd)
 {
@@ -39,7 +38,7 @@ uint64_t shmig_file_next_data(ShmigFileExtents *extents, uint64_t from,
         return errno == ENXIO ? end : from;
     }
     /* A sector that is data in part is data. */
-    data = data / SECTOR * SECTOR;
+    data = data / SHMIG_SECTOR_BYTES * SHMIG_SECTOR_BYTES;
     return CLAMP((uint64_t)data, from, end);
 }
 
@@ -88,9 +87,11 @@ uint64_t shmig_file_data_end(ShmigFileExtents *extents, uint64_t from,
     if (hole < 0) {
         return end;
     }
-    found = ((uint64_t)hole + SECTOR - 1) / SECTOR * SECTOR;
+    found = ((uint64_t)hole + SHMIG_SECTOR_BYTES - 1) / SHMIG_SECTOR_BYTES *
+            SHMIG_SECTOR_BYTES;
     if (found <= from) {
-        return MIN(from + SECTOR, end); /* became a hole under our feet */
+        /* It became a hole under our feet. */
+        return MIN(from + SHMIG_SECTOR_BYTES, end);
     }
     remember(extents, from, found);
     return MIN(found, end);

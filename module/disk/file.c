@@ -16,11 +16,11 @@
 
 #include "shmig/base/container.h"
 #include "shmig/base/range.h"
+#include "shmig/base/units.h"
 #include "shmig/disk/disk.h"
 #include "shmig/disk/file-access.h"
 #include "shmig/disk/file-extent.h"
 
-#define SECTOR 512
 /* What Linux carries in one read or write, rounded to any alignment. */
 #define MAX_CHUNK (1u << 30)
 
@@ -44,7 +44,8 @@ typedef struct DiskFile {
     unsigned zero_step; /* atomic: what lies before it does not work here */
 } DiskFile;
 
-static const uint8_t zeroes[64 << 10] __attribute__((aligned(4096)));
+static const uint8_t zeroes[64 << 10]
+    __attribute__((aligned(SHMIG_PAGE_BYTES)));
 
 static DiskFile *disk_file(const ShmigDiskReq *req)
 {
@@ -240,7 +241,8 @@ static int io_result(ShmigDiskReq *req, int res)
             return next_rw_step(req, res);
         }
         req->progress += res;
-        return res % SECTOR || !res ? end_of_file(req, res == 0) : 0;
+        return res % SHMIG_SECTOR_BYTES || !res ? end_of_file(req, res == 0)
+                                                : 0;
     case SHMIG_DISK_ZERO:
         if (res < 0) {
             return next_zero_step(req, res);
@@ -278,7 +280,7 @@ static void io_done(ShmigOp *op, int res)
 static bool request_ok(const ShmigDiskReq *req)
 {
     return req->cmd == SHMIG_DISK_FLUSH ||
-           ((req->offset | req->length) % SECTOR == 0 &&
+           ((req->offset | req->length) % SHMIG_SECTOR_BYTES == 0 &&
             shmig_range_ok(req->offset, req->length, req->disk->size_bytes));
 }
 

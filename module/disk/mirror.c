@@ -2,6 +2,7 @@
 /* Inline mirroring: guest writes are handed to the lanes of their stripes. */
 #include "shmig/disk/mirror-set.h"
 #include "shmig/base/range.h"
+#include "shmig/base/units.h"
 
 struct ShmigMirror {
     ShmigRegion *region;
@@ -62,7 +63,7 @@ static bool reread(ShmigMirror *mirror, uint64_t offset, uint64_t length,
     if (!shmig_range_ok(offset, length, region->length_bytes)) {
         return true;
     }
-    if (ret < 0 || offset % 512 || length % 512) {
+    if (ret < 0 || offset % SHMIG_SECTOR_BYTES || length % SHMIG_SECTOR_BYTES) {
         shmig_mirror_discarded(mirror, offset, length);
         return true;
     }

@@ -12,6 +12,7 @@
 #include "qapi/error.h"
 #include "block/block_int.h"
 
+#include "shmig/base/units.h"
 #include "disk-raw.h"
 
 static bool is_driver(BlockDriverState *bs, const char *name)
@@ -45,8 +46,8 @@ static BlockDriverState *plain_file(BlockDriverState *bs)
         return NULL;
     }
     /* What disk/file.c can align its requests to. */
-    if (file->bl.request_alignment > 4096 ||
-        file->bl.min_mem_alignment > 4096) {
+    if (file->bl.request_alignment > SHMIG_PAGE_BYTES ||
+        file->bl.min_mem_alignment > SHMIG_PAGE_BYTES) {
         return NULL;
     }
     return file;

@@ -7,8 +7,6 @@
 #include <glib.h>
 #include <string.h>
 
-#define PAGE ((uint64_t)1 << SHMIG_RAM_GRANULE_SHIFT)
-
 unsigned shmig_ram_place(const ShmigRecord *records, unsigned n,
                          uint8_t *const *hosts, struct iovec *iov)
 {
@@ -28,7 +26,7 @@ unsigned shmig_ram_place(const ShmigRecord *records, unsigned n,
 static void zero_range(uint8_t *host, uint64_t length)
 {
     while (length) {
-        uint64_t n = MIN(PAGE, length);
+        uint64_t n = MIN(SHMIG_RAM_GRANULE_BYTES, length);
 
         if (!shmig_is_zero(host, n)) {
             memset(host, 0, n);

@@ -10,8 +10,6 @@
 #include "shmig/ram/send.h"
 #include "shmig/base/zero.h"
 
-#define PAGE ((uint64_t)1 << SHMIG_RAM_GRANULE_SHIFT)
-
 void shmig_ram_walk_init(ShmigRamWalk *walk, unsigned channel,
                          unsigned channels)
 {
@@ -23,7 +21,8 @@ static void count_resent(ShmigRamBlock *block, uint64_t first, uint64_t n)
     uint64_t again = shmig_region_mark_sent(block->region, first, n);
 
     if (again) {
-        shmig_count(&block->stats.resent_bytes, again * PAGE);
+        shmig_count(&block->stats.resent_bytes,
+                    again * SHMIG_RAM_GRANULE_BYTES);
     }
 }
 
@@ -32,21 +31,26 @@ static void add_run(ShmigRamBlock *block, uint64_t first, uint64_t n,
                     ShmigBatch *batch)
 {
     ShmigRegion *region = block->region;
-    uint64_t offset = first * PAGE;
-    uint64_t end = MIN(offset + n * PAGE, region->length_bytes);
+    uint64_t offset = first * SHMIG_RAM_GRANULE_BYTES;
+    uint64_t end =
+        MIN(offset + n * SHMIG_RAM_GRANULE_BYTES, region->length_bytes);
 
     while (offset < end) {
         const uint8_t *at = block->host + offset;
-        size_t zero = shmig_zero_prefix(at, end - offset, PAGE);
-        size_t bytes = zero ? zero : shmig_data_prefix(at, end - offset, PAGE);
+        size_t zero =
+            shmig_zero_prefix(at, end - offset, SHMIG_RAM_GRANULE_BYTES);
+        size_t bytes =
+            zero ? zero
+                 : shmig_data_prefix(at, end - offset, SHMIG_RAM_GRANULE_BYTES);
 
         if (!bytes) {
             /* The guest zeroed the page between the two looks at it. */
-            bytes = MIN(PAGE, end - offset);
+            bytes = MIN(SHMIG_RAM_GRANULE_BYTES, end - offset);
         }
         if (shmig_batch_full(batch)) {
             shmig_region_set_bytes(region, offset, end - offset);
-            count_resent(block, first, offset / PAGE - first);
+            count_resent(block, first,
+                         offset / SHMIG_RAM_GRANULE_BYTES - first);
             return;
         }
         shmig_batch_add(batch, region->id, offset, bytes, zero ? NULL : at);
@@ -67,7 +71,8 @@ static int fill_stripe(ShmigRamWalk *walk, ShmigRamBlock *block,
     uint64_t end = MIN(at + shmig_stripe_granules(region), region->n_granules);
 
     for (;;) {
-        uint64_t room = (max_payload - MIN(batch->payload, max_payload)) / PAGE;
+        uint64_t room = (max_payload - MIN(batch->payload, max_payload)) /
+                        SHMIG_RAM_GRANULE_BYTES;
         uint64_t first, n;
 
         n = shmig_region_find(region, at, end, MAX(room, 1), &first);

@@ -4,6 +4,7 @@
 #define SHMIG_WIRE_LIMITS_H
 
 #include "shmig/base/stripe.h"
+#include "shmig/base/units.h"
 
 #define SHMIG_VERSION_MIN 1
 #define SHMIG_VERSION_MAX 1
@@ -28,7 +29,7 @@
 #define SHMIG_MAX_PROBLEMS 64
 
 #define SHMIG_MAX_REGION_BYTES INT64_MAX /* fits every off_t */
-#define SHMIG_MIN_PAGE_BYTES 4096u
+#define SHMIG_MIN_PAGE_BYTES SHMIG_PAGE_BYTES
 #define SHMIG_MAX_PAGE_BYTES (1u << 31)
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "shmig/base/range.h"
+#include "shmig/base/units.h"
 #include "shmig/wire/pack.h"
 
 enum {
@@ -20,9 +21,6 @@ enum {
     AT_OFFSET = 8,
     AT_LENGTH = 16,
 };
-
-#define RAM_ALIGN 4096
-#define DISK_ALIGN 512
 
 void shmig_record_encode(const ShmigRecord *record,
                          uint8_t out[SHMIG_RECORD_BYTES])
@@ -69,7 +67,7 @@ static const char *record_problem(const ShmigRecord *r,
                                   const ShmigRegionInfo *region,
                                   unsigned channel, unsigned channels)
 {
-    uint64_t align = region->disk ? DISK_ALIGN : RAM_ALIGN;
+    uint64_t align = region->disk ? SHMIG_SECTOR_BYTES : SHMIG_PAGE_BYTES;
     uint64_t first, last, end;
 
     if (r->kind != SHMIG_RECORD_DATA && r->kind != SHMIG_RECORD_ZERO) {
