@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The cursor rule, where guest writes and bulk copy meet. */
 #include "shmig/disk/lane.h"
+#include "shmig/base/clock.h"
 #include "shmig/base/range.h"
 #include "shmig/disk/mirror.h"
 #include "shmig/wire/limits.h"
@@ -14,11 +15,6 @@
  */
 #define HELD_PART 0.75
 
-static int64_t monotonic_ns(void)
-{
-    return g_get_monotonic_time() * 1000;
-}
-
 void shmig_lane_init(ShmigLane *lane, uint64_t max_queued_bytes,
                      void (*wake)(void *opaque), void *opaque)
 {
@@ -27,7 +23,7 @@ void shmig_lane_init(ShmigLane *lane, uint64_t max_queued_bytes,
     lane->max_queued_bytes = max_queued_bytes;
     lane->wake = wake;
     lane->opaque = opaque;
-    lane->clock_ns = monotonic_ns;
+    lane->clock_ns = shmig_now_ns;
 }
 
 void shmig_inline_free(ShmigInline *list)

@@ -28,6 +28,7 @@
 #include "migration/yank_functions.h"
 #include "system/runstate.h"
 
+#include "shmig/base/clock.h"
 #include "glue.h"
 #include "late.h"
 #include "tracker.h"
@@ -226,7 +227,7 @@ static int precopy_setup(NotifierWithReturn *notifier, MigrationEvent *e,
     }
     out->bandwidth = migrate_max_bandwidth();
     shmig_source_set_bandwidth(out->source, out->bandwidth);
-    shmig_rounds_init(&out->rounds, g_get_monotonic_time() * 1000, 0);
+    shmig_rounds_init(&out->rounds, shmig_now_ns(), 0);
     if (!shmig_source_start(out->source, &gerr)) {
         shmig_propagate(errp, gerr);
         return -1;

@@ -21,6 +21,7 @@
 #include "qapi/qapi-events-migration.h"
 #include "system/runstate.h"
 
+#include "shmig/base/clock.h"
 #include "shmig/base/error.h"
 #include "glue.h"
 #include "load.h"
@@ -47,11 +48,6 @@
  * take some milliseconds whatever is pending.
  */
 #define SWITCHOVER_NS 10000000
-
-static int64_t now_ns(void)
-{
-    return g_get_monotonic_time() * 1000;
-}
 
 static bool is_active(void *opaque)
 {
@@ -184,7 +180,7 @@ static bool wait_and_measure(ShmigOutgoing *out, GError **errp)
     bool busy = pending_bytes(out) > below && wire_bytes(out) > below;
     bool ok = shmig_source_wait(out->source, below, WAIT_MS, errp);
 
-    shmig_rounds_sent(&out->rounds, now_ns(), wire_bytes(out), busy);
+    shmig_rounds_sent(&out->rounds, shmig_now_ns(), wire_bytes(out), busy);
     qatomic_set(&out->rate, shmig_rate_get(&out->rounds.rate));
     qatomic_set(&out->dirty_rate, out->rounds.dirty_bytes_per_s);
     shmig_count_sent(out);
@@ -212,8 +208,8 @@ static bool start_ram(ShmigOutgoing *out, GError **errp)
     }
     shmig_source_pending(out->source, &p);
     trace_shmig_start_ram(p.ram_bytes, p.disk_bytes);
-    shmig_rounds_start_ram(&out->rounds, now_ns(), pending_sum(&p));
-    shmig_throttle_init(&out->throttle, now_ns(), wire_bytes(out));
+    shmig_rounds_start_ram(&out->rounds, shmig_now_ns(), pending_sum(&p));
+    shmig_throttle_init(&out->throttle, shmig_now_ns(), wire_bytes(out));
     shmig_set_phase(out, SHMIG_PHASE_RAM);
     stat64_add(&mig_stats.dirty_sync_count, 1);
     return true;
@@ -233,7 +229,7 @@ static void count_harvest(ShmigOutgoing *out, uint64_t dirty_bytes,
 
 static bool harvest(ShmigOutgoing *out, bool last, GError **errp)
 {
-    int64_t before = now_ns(), now;
+    int64_t before = shmig_now_ns(), now;
     int64_t pages = shmig_source_harvest(out->source, last);
     uint64_t dirty, pending = pending_bytes(out);
 
@@ -243,7 +239,7 @@ static bool harvest(ShmigOutgoing *out, bool last, GError **errp)
                     strerror(-pages));
         return false;
     }
-    now = now_ns();
+    now = shmig_now_ns();
     dirty = pages << SHMIG_RAM_GRANULE_SHIFT;
     trace_shmig_harvest(pages, pending, now - before, last);
     shmig_rounds_harvested(&out->rounds, now, dirty, pending);
@@ -257,7 +253,7 @@ static bool harvest(ShmigOutgoing *out, bool last, GError **errp)
 static ShmigVerdict decide(ShmigOutgoing *out)
 {
     ShmigRoundsInput in = {
-        .now_ns = now_ns(),
+        .now_ns = shmig_now_ns(),
         .limit_ns = migrate_downtime_limit() * SCALE_MS,
         .fixed_ns = SWITCHOVER_NS,
         .switchover_rate = migrate_avail_switchover_bandwidth(),
@@ -335,12 +331,13 @@ static bool step(ShmigOutgoing *out, GError **errp)
         return false;
     }
     if (decide(out).action == SHMIG_SWITCHOVER_HARVEST ||
-        shmig_throttle_wants_harvest(&out->throttle, &out->rounds, now_ns())) {
+        shmig_throttle_wants_harvest(&out->throttle, &out->rounds,
+                                     shmig_now_ns())) {
         GError *gerr = NULL;
 
         if (harvest(out, false, &gerr) && is_time_to_switch(out, &gerr) &&
             can_leave_disks(out, &gerr)) {
-            out->may_switch_ns = now_ns();
+            out->may_switch_ns = shmig_now_ns();
         }
         if (gerr) {
             g_propagate_error(errp, gerr);
@@ -368,7 +365,8 @@ static void state_pending(void *opaque, uint64_t *must_precopy,
     ShmigOutgoing *out = shmig_outgoing;
 
     /* QEMU's rate limiting may have slept since. */
-    if (!out->may_switch_ns || now_ns() - out->may_switch_ns > DECISION_NS) {
+    if (!out->may_switch_ns ||
+        shmig_now_ns() - out->may_switch_ns > DECISION_NS) {
         *must_precopy += MAX(pending_bytes(out), out->s->threshold_size + 1);
     }
 }
@@ -383,7 +381,7 @@ static bool finish(ShmigOutgoing *out, Error **errp)
         return false;
     }
     shmig_source_set_bandwidth(out->source, 0);
-    before = now_ns();
+    before = shmig_now_ns();
     ok = harvest(out, true, &gerr);
     if (ok) {
         /* Disks may need the main loop, and a user may cancel.  What devices
@@ -392,7 +390,7 @@ static bool finish(ShmigOutgoing *out, Error **errp)
         ok = shmig_source_finish(out->source, &gerr);
         bql_lock();
     }
-    trace_shmig_finish(ok, now_ns() - before);
+    trace_shmig_finish(ok, shmig_now_ns() - before);
     shmig_count_sent(out);
     if (!ok) {
         shmig_propagate(errp, gerr);

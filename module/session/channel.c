@@ -8,6 +8,7 @@
  * (waits for what is in flight).  The two in the middle end at a deadline.
  */
 #include "shmig/session/channel.h"
+#include "shmig/base/clock.h"
 #include "shmig/base/error.h"
 #include "shmig/base/thread.h"
 #include "shmig/base/wait.h"
@@ -57,11 +58,6 @@ struct ShmigChannel {
     ShmigFrame control[MAX_CONTROL];
     unsigned n_control;
 };
-
-static int64_t now_ns(void)
-{
-    return g_get_monotonic_time() * 1000;
-}
 
 static void fail(ShmigChannel *channel, ShmigErrorCode code, const char *text)
 {
@@ -303,7 +299,7 @@ static void end(ShmigChannel *channel, int64_t *wait_ns)
 {
     if (channel->state == CHANNEL_RUN) {
         over(channel);
-        channel->deadline_ns = now_ns() + LAST_WORDS_NS;
+        channel->deadline_ns = shmig_now_ns() + LAST_WORDS_NS;
         set_state(channel, CHANNEL_LAST_WORDS);
     }
     if (channel->state == CHANNEL_LAST_WORDS) {
@@ -316,7 +312,7 @@ static void end(ShmigChannel *channel, int64_t *wait_ns)
     if (channel->state == CHANNEL_CLOSED) {
         return;
     }
-    *wait_ns = channel->deadline_ns - now_ns();
+    *wait_ns = channel->deadline_ns - shmig_now_ns();
     if (*wait_ns <= 0) {
         set_state(channel, CHANNEL_CLOSED);
         shmig_conn_close(channel->conn, -ETIMEDOUT);

@@ -16,6 +16,7 @@
  * back.  Then the queue fills, and the lane holds the guest's writes back.
  */
 #include "shmig/session/source-internal.h"
+#include "shmig/base/clock.h"
 #include "shmig/base/error.h"
 #include "shmig/base/range.h"
 
@@ -50,11 +51,6 @@
  */
 #define BEHIND_ALL (16u << 20)
 #define BEHIND_MAX (4u << 20)
-
-static int64_t now_ns(void)
-{
-    return g_get_monotonic_time() * 1000;
-}
 
 static void signal_waiters(ShmigSource *src)
 {
@@ -147,7 +143,8 @@ static int on_frame(void *opaque, const ShmigFrame *frame, const char **why)
 static void measure(ShmigSourceChannel *sc, uint32_t bytes)
 {
     sc->sent_bytes += bytes;
-    shmig_rate_update(&sc->rate, now_ns(), sc->sent_bytes, !sc->idle && bytes);
+    shmig_rate_update(&sc->rate, shmig_now_ns(), sc->sent_bytes,
+                      !sc->idle && bytes);
     sc->idle = false;
     shmig_lane_set_rate(&sc->lane, shmig_rate_get(&sc->rate));
 }
@@ -155,7 +152,8 @@ static void measure(ShmigSourceChannel *sc, uint32_t bytes)
 static void charge(ShmigSourceChannel *sc, uint32_t bytes)
 {
     sc->sending_bytes = bytes;
-    shmig_bucket_take_place(&sc->src->bucket, now_ns(), bytes, &sc->place);
+    shmig_bucket_take_place(&sc->src->bucket, shmig_now_ns(), bytes,
+                            &sc->place);
 }
 
 static uint32_t frame_limit(ShmigSourceChannel *sc)
@@ -354,7 +352,7 @@ static bool on_send(void *opaque, ShmigConn *conn, int64_t *wait_ns)
     /* The switch-over itself is not held back. */
     late = sc->seen_finishing
                ? 0
-               : shmig_bucket_left(&src->bucket, now_ns(), sc->place);
+               : shmig_bucket_left(&src->bucket, shmig_now_ns(), sc->place);
     if (late > 0) {
         *wait_ns = late;
         return false;
@@ -457,7 +455,7 @@ void shmig_source_channel_init(ShmigSourceChannel *sc, ShmigSource *src,
 {
     sc->src = src;
     sc->idle = true;
-    shmig_rate_init(&sc->rate, now_ns(), 0);
+    shmig_rate_init(&sc->rate, shmig_now_ns(), 0);
     shmig_ram_walk_init(&sc->walk, index, src->n_channels);
     shmig_lane_init(&sc->lane, SHMIG_SOURCE_QUEUE_BYTES / src->n_channels,
                     wake_lane, sc);
