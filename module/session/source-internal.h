@@ -50,7 +50,7 @@ typedef struct ShmigSourceChannel {
 struct ShmigSource {
     /* Constant after start(). */
     ShmigOffer *offer;
-    uint8_t session[16];
+    uint8_t session[SHMIG_SESSION_ID_BYTES];
     unsigned n_channels;
     unsigned n_joined;
     int *fds;

@@ -37,8 +37,8 @@ ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
     src->mirrors = g_new0(ShmigMirror *, src->n_disks);
     src->stream_fd = -1;
     src->handshake_fd = -1;
-    for (uint32_t i = 0; i < 4; i++) {
-        ((uint32_t *)src->session)[i] = g_random_int();
+    for (unsigned i = 0; i < sizeof(src->session); i++) {
+        src->session[i] = g_random_int();
     }
     pthread_rwlock_init(&src->tracking_lock, NULL);
     pthread_mutex_init(&src->lock, NULL);
