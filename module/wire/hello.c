@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "shmig/base/range.h"
 #include "shmig/wire/pack.h"
 
 static const uint8_t magic[8] = {
@@ -66,7 +67,7 @@ static const char *hello_problem(const uint8_t in[SHMIG_HELLO_BYTES],
     if (hello->channels == 0 || hello->channels > SHMIG_MAX_CHANNELS) {
         return "hello: the number of channels is out of range";
     }
-    if (hello->channel >= hello->channels) {
+    if (!shmig_index_ok(hello->channel, hello->channels)) {
         return "hello: the channel is not one of its channels";
     }
     return NULL;
