@@ -141,7 +141,12 @@ static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
         bool send = false;
 
         if (shmig_region_any(region, granule, 1)) {
-            /* The bulk copy will read it. */
+            /*
+             * The bulk copy will read it.  A plain load is enough for that,
+             * other than where memory is written (region.c): the kernel has
+             * carried the write out, and the read comes after the bit is
+             * cleared.
+             */
         } else if (full || is_copying(lane, region->id, at, stop - at)) {
             cost += shmig_region_set(region, granule, 1) * granule_bytes;
         } else {

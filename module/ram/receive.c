@@ -22,7 +22,11 @@ unsigned shmig_ram_place(const ShmigRecord *records, unsigned n,
     return n_iov;
 }
 
-/* Page by page, so that memory that was never touched stays that way. */
+/*
+ * Page by page, so that pages that are zero are not written: anonymous memory
+ * that was never touched stays that way.  In a file or in hugepages a page that
+ * is looked at is allocated all the same.
+ */
 static void zero_range(uint8_t *host, uint64_t length)
 {
     while (length) {
