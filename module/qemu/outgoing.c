@@ -29,6 +29,7 @@
 #include "system/runstate.h"
 
 #include "shmig/base/clock.h"
+#include "shmig/base/thread.h"
 #include "glue.h"
 #include "late.h"
 #include "tracker.h"
@@ -378,15 +379,23 @@ static ShmigOutgoing *end_outgoing(void)
 
 /*
  * Last words and their answer take time, if the peer is gone half a second:
- * a guest that goes on here must not wait for that.
+ * a guest that goes on here must not wait for that, unless there is no thread
+ * to wait in.
  */
 void shmig_outgoing_end(void)
 {
-    QemuThread thread;
+    ShmigOutgoing *out;
+    GThread *thread;
 
-    if (shmig_outgoing) {
-        qemu_thread_create(&thread, "mig/shmig/end", end_session,
-                           end_outgoing(), QEMU_THREAD_DETACHED);
+    if (!shmig_outgoing) {
+        return;
+    }
+    out = end_outgoing();
+    thread = shmig_thread_new("mig/shmig/end", end_session, out, NULL);
+    if (thread) {
+        g_thread_unref(thread);
+    } else {
+        end_session(out);
     }
 }
 

@@ -4,7 +4,11 @@
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
 
+#include <pwd.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "loop.h"
 #include "relay.h"
@@ -67,6 +71,46 @@ static bool before_switchover(Pair *pair, GError **errp)
            pair_migrate(pair, errp) &&
            pair_wait_status(pair, "pre-switchover", errp) &&
            cancel(pair, errp) && dest_ends(pair, errp) &&
+           pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
+}
+
+/*
+ * Whether the source's QEMU can have threads.  The limit binds those who may
+ * not set it for others: it is set as the user that QEMU runs as.
+ */
+static bool let_have_threads(Pair *pair, bool let, GError **errp)
+{
+    const struct passwd *user = geteuid() ? NULL : getpwnam("nobody");
+    pid_t child = fork();
+    struct rlimit limit;
+    int status;
+
+    if (child == 0) {
+        pid_t pid = machine_pid(pair->source);
+
+        if (user && (setgid(user->pw_gid) || setuid(user->pw_uid))) {
+            _exit(1);
+        }
+        if (prlimit(pid, RLIMIT_NPROC, NULL, &limit) < 0) {
+            _exit(2);
+        }
+        limit.rlim_cur = let ? limit.rlim_max : 1;
+        _exit(prlimit(pid, RLIMIT_NPROC, &limit, NULL) < 0 ? 3 : 0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status) {
+        return harness_fail(errp, "RLIMIT_NPROC of the source cannot be set");
+    }
+    return true;
+}
+
+/* What has to be done at the end is done where no thread can be had for it. */
+static bool no_thread(Pair *pair, GError **errp)
+{
+    return pair_set_capability(pair, "pause-before-switchover", true, errp) &&
+           pair_migrate(pair, errp) &&
+           pair_wait_status(pair, "pre-switchover", errp) &&
+           let_have_threads(pair, false, errp) && cancel(pair, errp) &&
+           dest_ends(pair, errp) && let_have_threads(pair, true, errp) &&
            pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
@@ -298,9 +342,18 @@ static const Row rows[] = {
 };
 /* clang-format on */
 
+/* The limit that stands for a host without threads does not bind root. */
+static Row as_nobody = { CANCEL "no-thread",
+                         { TCG, .address = PAIR_TCP4 },
+                         no_thread };
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     rows_add(rows, G_N_ELEMENTS(rows));
+    if (geteuid() == 0) {
+        as_nobody.options.source_arguments = "-run-with user=nobody";
+    }
+    rows_add(&as_nobody, 1);
     return g_test_run();
 }
