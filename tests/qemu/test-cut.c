@@ -163,7 +163,8 @@ static bool cut(Pair *pair, GError **errp)
 #define RECORD SHMIG_FRAME_BYTES
 
 #define NOBODY "no shmig destination answered: the "
-#define CLOSED "the peer closed the connection"
+/* The connection that says hello, or the channel that it has become. */
+#define CLOSED "the | c"
 /* The end is noticed in reading or in writing. */
 #define LOST "the |connection"
 #define LOST_CHANNEL "the |channel "
@@ -235,8 +236,8 @@ static const Row rows[] = {
     ROW_ADD("answer-type", DEST, ANSWER, 0, 4, 1, 1, "the source |channels",
             BROKE ": frame: the length of its body is out of range"),
     ROW_ADD("drained-number", DEST, DRAINED, 0, 24, 8, 1,
-            BROKE_0 "a frame that a destination does not send",
-            BROKE_0 "a frame that a destination does not send"),
+            BROKE_ANY "a frame that a destination does not send",
+            BROKE_ANY "a frame that a destination does not send"),
     ROW_ADD("ready-sequence", DEST, READY, 0, 8, 4, 1,
             BROKE_0 "frame: wrong sequence", BROKE_0 "frame: wrong sequence"),
 };
