@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Measures one tracker.  One iteration:
+ * Measures one tracker.  Before the log is switched on for the first time, the
+ * guest is watched without it, once for each iteration: later on, pages are
+ * still protected, and the first write to each is slow.  One iteration:
  *
- *   guest-free     vCPUs write without a log
  *   enable         the log is switched on; vCPUs are out of the guest
  *   first-pass     vCPUs write; first-harvest: all is pending, and is taken
  *   clean-cost     harvests that find nothing
@@ -285,7 +286,7 @@ static bool tracked(Job *job, GError **errp)
     return true;
 }
 
-static bool iterate(Job *job, GError **errp)
+static bool iterate(Job *job, double guest_free, GError **errp)
 {
     double *v = job->values;
     uint64_t fulls = vm_ring_fulls(job->vm);
@@ -293,8 +294,8 @@ static bool iterate(Job *job, GError **errp)
     for (unsigned i = 0; i < FIGURES; i++) {
         v[i] = NAN;
     }
-    if (!watch(job, job->options->rate, false, &v[FIGURE_GUEST_FREE], errp) ||
-        !tracked(job, errp)) {
+    v[FIGURE_GUEST_FREE] = guest_free;
+    if (!tracked(job, errp)) {
         return false;
     }
     if (v[FIGURE_GUEST_FREE] > 0) {
@@ -316,11 +317,28 @@ static void keep_values(const Job *job, TrackerResult *result)
     }
 }
 
+/* What the guest writes without a log, once for each iteration to come. */
+static bool watch_free(Job *job, double *speeds, uint64_t n, GError **errp)
+{
+    bool ok = true;
+
+    for (uint64_t i = 0; ok && !interrupted() && i < n; i++) {
+        ok = watch(job, job->options->rate, false, &speeds[i], errp);
+    }
+    return ok;
+}
+
 static bool iterations(Job *job, TrackerResult *result, GError **errp)
 {
     uint64_t warm_up = job->options->warm_up;
+    uint64_t n = warm_up + job->options->iterations;
+    g_autofree double *guest_free = g_new0(double, n);
 
-    for (uint64_t i = 0; i < warm_up + job->options->iterations; i++) {
+    progress_say("%s: watching the guest without a log", result->name);
+    if (!watch_free(job, guest_free, n, errp)) {
+        return false;
+    }
+    for (uint64_t i = 0; !interrupted() && i < n; i++) {
         if (i < warm_up) {
             progress_say("%s: warming up", result->name);
         } else {
@@ -328,7 +346,7 @@ static bool iterations(Job *job, TrackerResult *result, GError **errp)
                          (unsigned)(i - warm_up + 1),
                          (unsigned)job->options->iterations);
         }
-        if (!iterate(job, errp)) {
+        if (!iterate(job, guest_free[i], errp)) {
             return false;
         }
         /* What was cut short is no measurement. */
