@@ -16,9 +16,9 @@
  * All that was harvested is armed by the reset: clear() has nothing to do.
  *
  * The kernel stops a vCPU before its ring is full; it does not look at what
- * it overwrites.  A ring in which every entry waits has been run over (by a
- * KVM that emulates many instructions at once), and pages are lost: that is
- * an error, for ever.
+ * it overwrites.  A ring in which every entry waits, to the last before the one
+ * that is next, has been run over (by a KVM that emulates many instructions at
+ * once), and pages are lost: that is an error, for ever.
  *
  * A harvest looks at no more entries than a ring has, or it could run after
  * a vCPU that writes faster than we read for ever.
@@ -157,19 +157,54 @@ static int collect_entry(ShmigKvmRingTracker *kr, uint32_t id, uint64_t offset)
     return 0;
 }
 
+static bool is_dirty(const ShmigKvmRing *ring, uint32_t index)
+{
+    const struct shmig_kvm_dirty_gfn *entry =
+        &ring->entries[index & (ring->n_entries - 1)];
+
+    /* Acquire: slot and offset were written before the state. */
+    return __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) ==
+           SHMIG_KVM_GFN_DIRTY;
+}
+
+/*
+ * What the kernel has overwritten waits for a reset like the rest, but no entry
+ * of it is left to be found: without this, its vCPU would stop for ever for a
+ * full ring in which there is nothing to harvest.
+ */
+static void skip_overrun(ShmigKvmRingTracker *kr, const ShmigKvmRing *ring)
+{
+    uint32_t gap = 0;
+
+    while (gap < ring->n_entries && !is_dirty(ring, *ring->next + gap)) {
+        gap++;
+    }
+    if (gap == ring->n_entries) {
+        return;
+    }
+    for (; gap > 0; gap--, ++*ring->next) {
+        uint32_t index = *ring->next & (ring->n_entries - 1);
+
+        __atomic_store_n(&ring->entries[index].flags, SHMIG_KVM_GFN_RESET,
+                         __ATOMIC_RELEASE);
+        kr->collected++;
+    }
+}
+
 static int reap_ring(void *opaque, const ShmigKvmRing *ring)
 {
     ShmigKvmRingTracker *kr = opaque;
-    uint32_t unreset = 0;
+    bool overrun = is_dirty(ring, *ring->next - 1);
     int ret = 0;
 
+    if (kr->error == -EOVERFLOW) {
+        skip_overrun(kr, ring);
+    }
     for (uint32_t i = 0; ret == 0 && i < ring->n_entries; i++) {
         struct shmig_kvm_dirty_gfn *entry =
             &ring->entries[*ring->next & (ring->n_entries - 1)];
 
-        /* Acquire: slot and offset were written before the state. */
-        if (__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) !=
-            SHMIG_KVM_GFN_DIRTY) {
+        if (!is_dirty(ring, *ring->next)) {
             break;
         }
         ret = collect_entry(kr, entry->slot, entry->offset);
@@ -180,15 +215,11 @@ static int reap_ring(void *opaque, const ShmigKvmRing *ring)
         __atomic_store_n(&entry->flags, SHMIG_KVM_GFN_RESET, __ATOMIC_RELEASE);
         ++*ring->next;
         kr->collected++;
-        if (++unreset == ring->n_entries) {
-            return -EOVERFLOW;
-        }
         if (kr->n_runs == MAX_RUNS) {
             ret = settle(kr);
-            unreset = 0;
         }
     }
-    return ret;
+    return ret == 0 && overrun ? -EOVERFLOW : ret;
 }
 
 int shmig_kvm_ring_reap_locked(ShmigTracker *tracker)

@@ -15,22 +15,37 @@
 typedef struct World {
     ShmigRegion *region;
     uint8_t *bytes;
+    uint64_t pages;
     FakeRing *kvm;
     ShmigTracker *extra;
     ShmigTracker *tracker;
 } World;
 
-static void make(World *w, uint32_t entries)
+static void make_region(World *w, uint32_t entries, uint64_t pages)
 {
-    w->region = shmig_region_new(1, SHMIG_REGION_RAM, PAGES * 4096ull);
-    w->bytes = mmap(NULL, PAGES * 4096ull, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    w->pages = pages;
+    w->region = shmig_region_new(1, SHMIG_REGION_RAM, pages * 4096);
+    w->bytes = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     g_assert_true(w->bytes != MAP_FAILED);
     w->kvm = fake_ring_new(entries);
     w->extra = shmig_generic_new(NULL, NULL, &w->region, 1);
     w->tracker =
         shmig_kvm_ring_new(&fake_ring_ops, w->kvm, &w->region, 1, w->extra);
     fake_ring_set_tracker(w->kvm, w->tracker);
+}
+
+static void make(World *w, uint32_t entries)
+{
+    make_region(w, entries, PAGES);
+}
+
+/* All of them in one slot, and tracked. */
+static void make_pages(World *w, uint32_t entries, uint64_t pages)
+{
+    make_region(w, entries, pages);
+    fake_ring_add_slot(w->kvm, 0, 0, w->region, w->bytes, 0, pages);
+    g_assert_true(w->tracker->ops->start(w->tracker, NULL));
 }
 
 static void setup(World *w, gconstpointer unused)
@@ -46,7 +61,7 @@ static void teardown(World *w, gconstpointer unused)
     w->tracker->ops->stop(w->tracker);
     w->tracker->ops->free(w->tracker);
     fake_ring_free(w->kvm);
-    munmap(w->bytes, PAGES * 4096ull);
+    munmap(w->bytes, w->pages * 4096);
     shmig_region_free(w->region);
 }
 
@@ -169,6 +184,36 @@ static void test_overrun(World *w, gconstpointer unused)
     g_assert_cmpint(harvest(w, true), ==, -EOVERFLOW);
 }
 
+/* The vCPU goes on, though: what it writes next is found. */
+static void test_after_overrun(World *w, gconstpointer unused)
+{
+    fake_ring_overrun(w->kvm);
+    for (unsigned p = 0; p < ENTRIES + 10; p++) {
+        write_page(w, 1, p);
+    }
+    g_assert_cmpint(harvest(w, false), ==, -EOVERFLOW);
+    write_page(w, 1, 500);
+    g_assert_false(shmig_region_any(w->region, 500, 1));
+    g_assert_cmpint(harvest(w, false), ==, -EOVERFLOW);
+    g_assert_true(shmig_region_all(w->region, 500, 1));
+    g_assert_false(writable(w, 500));
+}
+
+/* However many pieces it is reaped in. */
+static void test_overrun_in_runs(void)
+{
+    const uint32_t entries = 65536;
+    World w = { 0 };
+
+    make_pages(&w, entries, 2 * (entries + 10));
+    fake_ring_overrun(w.kvm);
+    for (uint64_t p = 0; p < entries + 10; p++) {
+        write_page(&w, 0, 2 * p);
+    }
+    g_assert_cmpint(harvest(&w, false), ==, -EOVERFLOW);
+    teardown(&w, NULL);
+}
+
 /* One entry is left: as long as the kernel keeps its word, all is well. */
 static void test_almost_overrun(World *w, gconstpointer unused)
 {
@@ -277,30 +322,17 @@ static void test_many_runs(void)
 {
     World w = { 0 };
     const uint64_t pages = 40000;
-    ShmigTracker *tracker;
 
-    w.region = shmig_region_new(1, SHMIG_REGION_RAM, 2 * pages * 4096);
-    w.bytes = mmap(NULL, 2 * pages * 4096, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    g_assert_true(w.bytes != MAP_FAILED);
-    w.kvm = fake_ring_new(65536);
-    tracker = shmig_kvm_ring_new(&fake_ring_ops, w.kvm, &w.region, 1, NULL);
-    fake_ring_set_tracker(w.kvm, tracker);
-    fake_ring_add_slot(w.kvm, 0, 0, w.region, w.bytes, 0, 2 * pages);
-    g_assert_true(tracker->ops->start(tracker, NULL));
+    make_pages(&w, 65536, 2 * pages);
     for (uint64_t p = 0; p < pages; p++) {
         write_page(&w, 0, 2 * p);
     }
-    g_assert_cmpint(tracker->ops->harvest(tracker, false), ==, pages);
+    g_assert_cmpint(harvest(&w, false), ==, pages);
     g_assert_cmpuint(fake_ring_counts(w.kvm).resets, ==, 3);
     for (uint64_t p = 0; p < pages; p++) {
         g_assert_false(writable(&w, 2 * p));
     }
-    tracker->ops->stop(tracker);
-    tracker->ops->free(tracker);
-    fake_ring_free(w.kvm);
-    munmap(w.bytes, 2 * pages * 4096);
-    shmig_region_free(w.region);
+    teardown(&w, NULL);
 }
 
 #define ADD(path, func) \
@@ -316,6 +348,8 @@ int main(int argc, char **argv)
     ADD("reset-cut-short", test_reset_cut_short);
     ADD("reset-does-nothing", test_reset_does_nothing);
     ADD("overrun", test_overrun);
+    g_test_add_func("/dirty/kvm-ring/overrun-in-runs", test_overrun_in_runs);
+    ADD("after-overrun", test_after_overrun);
     ADD("almost-overrun", test_almost_overrun);
     ADD("full-counts", test_full_counts);
     ADD("slot-goes", test_slot_goes);
