@@ -249,26 +249,31 @@ int shmig_kvm_ring_full(ShmigTracker *tracker)
 
 /*
  * The extra tracker comes last: the pages of a slot that goes before we get
- * to its entries are known there by then.
+ * to its entries are known there by then.  Others may reap meanwhile, or the
+ * extra tracker itself: what became pending until it returned counts.
  */
 static int64_t kvm_ring_harvest(ShmigTracker *tracker, bool last)
 {
     ShmigKvmRingTracker *kr = from_tracker(tracker);
-    int64_t ret;
-    uint64_t fresh;
+    int64_t extra = 0, ret;
 
     if (kr->ops->flush) {
         kr->ops->flush(kr->opaque);
     }
     kr->ops->lock(kr->opaque);
     ret = shmig_kvm_ring_reap_locked(tracker);
-    fresh = kr->fresh;
-    kr->fresh = 0;
     kr->ops->unlock(kr->opaque);
     if (ret == 0 && kr->extra) {
-        ret = kr->extra->ops->harvest(kr->extra, last);
+        extra = kr->extra->ops->harvest(kr->extra, last);
     }
-    return ret < 0 ? ret : ret + (int64_t)fresh;
+    kr->ops->lock(kr->opaque);
+    ret = kr->error ? kr->error : (int64_t)kr->fresh;
+    kr->fresh = 0;
+    kr->ops->unlock(kr->opaque);
+    if (extra < 0) {
+        return extra;
+    }
+    return ret < 0 ? ret : ret + extra;
 }
 
 static int kvm_ring_clear(ShmigTracker *tracker, ShmigRegion *region,
@@ -297,7 +302,6 @@ static bool empty_rings(ShmigKvmRingTracker *kr, GError **errp)
     int ret;
 
     kr->ops->lock(kr->opaque);
-    kr->error = 0;
     ret = shmig_kvm_ring_reap_locked(&kr->tracker);
     kr->fresh = 0;
     kr->ops->unlock(kr->opaque);
@@ -311,6 +315,11 @@ static bool empty_rings(ShmigKvmRingTracker *kr, GError **errp)
 static bool kvm_ring_start(ShmigTracker *tracker, GError **errp)
 {
     ShmigKvmRingTracker *kr = from_tracker(tracker);
+
+    /* Others may reap as soon as the log is on, and find an error then. */
+    kr->ops->lock(kr->opaque);
+    kr->error = 0;
+    kr->ops->unlock(kr->opaque);
 
     if (kr->extra && !kr->extra->ops->start(kr->extra, errp)) {
         return false;

@@ -58,7 +58,8 @@ typedef struct ShmigKvmRingOps {
     /*
      * What vCPUs wrote before the call is in their rings on return: processors
      * keep their own lists of written pages until the vCPU leaves the guest.
-     * Not locked.  Control thread.  NULL if that is so by itself.
+     * Not locked.  Control thread.  NULL if that is so by itself, or if the
+     * extra tracker's harvest sees to it and has the rings reaped then.
      */
     void (*flush)(void *opaque);
 

@@ -234,6 +234,54 @@ static void test_full_counts(World *w, gconstpointer unused)
     g_assert_cmpint(harvest(w, false), ==, 3);
 }
 
+/* As QEMU's own log does when it is brought up to date: it tells no error. */
+static int reap_for_others(void *opaque, bool last)
+{
+    World *w = opaque;
+
+    write_page(w, 0, 7);
+    shmig_kvm_ring_full(w->tracker);
+    return 0;
+}
+
+static const ShmigGenericOps reaping_ops = { .sync = reap_for_others };
+
+static void make_reaping(World *w)
+{
+    make(w, ENTRIES);
+    w->tracker->ops->free(w->tracker);
+    w->extra = shmig_generic_new(&reaping_ops, w, &w->region, 1);
+    w->tracker =
+        shmig_kvm_ring_new(&fake_ring_ops, w->kvm, &w->region, 1, w->extra);
+    fake_ring_set_tracker(w->kvm, w->tracker);
+    fake_ring_add_slot(w->kvm, 0, 0, w->region, w->bytes, 0, PAGES);
+}
+
+/* What is reaped on behalf of the extra tracker counts in this harvest. */
+static void test_reaped_by_extra(void)
+{
+    World w = { 0 };
+
+    make_reaping(&w);
+    g_assert_true(w.tracker->ops->start(w.tracker, NULL));
+    shmig_region_clear(w.region, 7, 1);
+    g_assert_cmpint(harvest(&w, false), ==, 1);
+    g_assert_true(shmig_region_all(w.region, 7, 1));
+    teardown(&w, NULL);
+}
+
+/* A last harvest has nobody after it who could tell. */
+static void test_reaped_by_extra_fails(void)
+{
+    World w = { 0 };
+
+    make_reaping(&w);
+    g_assert_true(w.tracker->ops->start(w.tracker, NULL));
+    fake_ring_fail(w.kvm, EIO);
+    g_assert_cmpint(harvest(&w, true), ==, -EIO);
+    teardown(&w, NULL);
+}
+
 static void test_slot_goes(World *w, gconstpointer unused)
 {
     write_page(w, 0, EDGE + 7);
@@ -359,6 +407,9 @@ int main(int argc, char **argv)
     ADD("reset-fails", test_reset_fails);
     g_test_add_func("/dirty/kvm-ring/start-fails", test_start_fails);
     g_test_add_func("/dirty/kvm-ring/bad-slot", test_bad_slot);
+    g_test_add_func("/dirty/kvm-ring/reaped-by-extra", test_reaped_by_extra);
+    g_test_add_func("/dirty/kvm-ring/reaped-by-extra-fails",
+                    test_reaped_by_extra_fails);
     g_test_add_func("/dirty/kvm-ring/many-runs", test_many_runs);
     return g_test_run();
 }
