@@ -236,7 +236,11 @@ static bool harvest(ShmigOutgoing *out, bool last, GError **errp)
     if (pages < 0) {
         g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_RAM,
                     "the log of dirty RAM could not be read: %s",
-                    strerror(-pages));
+                    pages == -EOVERFLOW
+                        ? "a vCPU's dirty ring was overrun, and written "
+                          "pages are unknown; start the guest with a larger "
+                          "dirty-ring-size, or without one"
+                        : strerror(-pages));
         return false;
     }
     now = shmig_now_ns();

@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KVM's dirty log, read slot by slot without QEMU's copies in between.
+ * KVM's dirty log, without QEMU's copies in between: its bitmaps, slot by
+ * slot, or the vCPUs' dirty rings when the accelerator runs with them.
  *
- * Only big slots are read so: each ioctl may interrupt all vCPUs, and there
- * are many small ones.  The others, and whatever is on display, are left to
- * QEMU's own log.  Which slots are ours may change at any time; each is
- * asked about with the slots' lock held, by us and by KVM's log_sync, which
- * leaves ours alone.  A slot that changes hands loses nothing: its bits stay
- * in the kernel until somebody clears them.
+ * Only big slots are read so: each ioctl for a bitmap may interrupt all
+ * vCPUs, and there are many small ones.  The others, and whatever is on
+ * display, are left to QEMU's own log.  Which slots are ours may change at
+ * any time; each is asked about with the slots' lock held, by us and by
+ * QEMU.
+ *
+ * Bitmaps: KVM's log_sync leaves our slots alone.  A slot that changes
+ * hands loses nothing: its bits stay in the kernel until somebody clears
+ * them.
+ *
+ * Rings: many reap them, a vCPU whose ring is full, the reaper once a
+ * second, each sync of QEMU's log, a slot or a vCPU that goes.  All do it
+ * with the slots' lock held, and all of them call us instead while RAM is
+ * tracked.  An entry that leads to a slot of ours makes the page pending;
+ * any other is marked where QEMU would mark it.  A slot that changes hands
+ * loses nothing: what was marked for QEMU is still merged in by its next
+ * sync.
  */
 #include "qemu/osdep.h"
 
@@ -18,6 +30,7 @@
 #include "system/kvm_int.h"
 
 #include "shmig/dirty/kvm-bitmap.h"
+#include "shmig/dirty/kvm-ring.h"
 #include "tracker.h"
 
 #define MIN_SLOT_BYTES (16 * MiB)
@@ -25,7 +38,11 @@
 typedef struct KvmLog {
     const ShmigRamBlocks *ram;
     ShmigRegion *const *regions;
-    bool started; /* protected by the slots' lock */
+    ShmigTracker *ring; /* that reaps the rings; NULL if there are none */
+
+    /* Protected by the slots' lock. */
+    bool started;
+    CPUState *reaped; /* the one vCPU whose ring is to be read; NULL: all */
 } KvmLog;
 
 /* Who claims slots, once it has started.  Protected by the slots' lock. */
@@ -79,6 +96,17 @@ bool shmig_claims_slot(const KVMSlot *slot)
     return claimer && claimer->started && claims(claimer, slot, &index);
 }
 
+static ShmigKvmSlot describe(const KvmLog *log, const KVMSlot *slot, int index)
+{
+    return (ShmigKvmSlot) {
+        .as_id = slot->as_id,
+        .slot = slot->slot,
+        .n_pages = slot->memory_size >> SHMIG_RAM_GRANULE_SHIFT,
+        .region = log->regions[index],
+        .region_first_page = first_page(log, slot, index),
+    };
+}
+
 static int walk_slots(const KvmLog *log, KVMMemoryListener *kml,
                       ShmigKvmSlotFunc *func, void *func_opaque)
 {
@@ -90,13 +118,7 @@ static int walk_slots(const KvmLog *log, KVMMemoryListener *kml,
         if (!slot->memory_size || !claims(log, slot, &index)) {
             continue;
         }
-        ours = (ShmigKvmSlot) {
-            .as_id = kml->as_id,
-            .slot = slot->slot,
-            .n_pages = slot->memory_size >> SHMIG_RAM_GRANULE_SHIFT,
-            .region = log->regions[index],
-            .region_first_page = first_page(log, slot, index),
-        };
+        ours = describe(log, slot, index);
         ret = func(func_opaque, &ours);
         if (ret) {
             return ret;
@@ -119,9 +141,103 @@ static int kvm_log_foreach(void *opaque, ShmigKvmSlotFunc *func,
     return ret;
 }
 
+static KVMSlot *slot_of(uint32_t as_id, uint32_t slot_id)
+{
+    KVMMemoryListener *kml =
+        as_id < kvm_state->nr_as ? kvm_state->as[as_id].ml : NULL;
+
+    return kml && slot_id < kml->nr_slots_allocated ? &kml->slots[slot_id]
+                                                    : NULL;
+}
+
 static int kvm_log_ioctl(void *opaque, unsigned long request, void *arg)
 {
     return kvm_vm_ioctl(kvm_state, request, arg);
+}
+
+/* Marked as QEMU would, for its next sync. */
+static void ring_stray(void *opaque, uint32_t as_id, uint32_t slot_id,
+                       uint64_t page)
+{
+    KVMSlot *slot = slot_of(as_id, slot_id);
+
+    if (slot && slot->dirty_bmap &&
+        page < slot->memory_size / qemu_real_host_page_size()) {
+        set_bit(page, slot->dirty_bmap);
+    }
+}
+
+static bool ring_find_slot(void *opaque, uint32_t as_id, uint32_t slot_id,
+                           ShmigKvmSlot *found)
+{
+    KvmLog *log = opaque;
+    KVMSlot *slot = slot_of(as_id, slot_id);
+    int index;
+
+    if (!slot || !claims(log, slot, &index)) {
+        return false;
+    }
+    *found = describe(log, slot, index);
+    return true;
+}
+
+/* A vCPU that is being made may not have one yet, one that goes no more. */
+static int look_at_ring(CPUState *cpu, ShmigKvmRingFunc *func,
+                        void *func_opaque)
+{
+    uint32_t first = cpu->kvm_fetch_index;
+    ShmigKvmRing ring = {
+        .entries = (struct shmig_kvm_dirty_gfn *)cpu->kvm_dirty_gfns,
+        .n_entries = kvm_state->kvm_dirty_ring_size,
+        .next = &cpu->kvm_fetch_index,
+    };
+    int ret;
+
+    if (!qatomic_read(&cpu->created) || !ring.entries) {
+        return 0;
+    }
+    ret = func(func_opaque, &ring);
+    /* What calc-dirty-rate and dirty limits go by. */
+    cpu->dirty_pages += cpu->kvm_fetch_index - first;
+    return ret;
+}
+
+/* The list's lock also keeps vCPUs from being freed, without the BQL. */
+static int ring_foreach(void *opaque, ShmigKvmRingFunc *func, void *func_opaque)
+{
+    KvmLog *log = opaque;
+    int ret = 0;
+
+    if (log->reaped) {
+        return look_at_ring(log->reaped, func, func_opaque);
+    }
+    QEMU_LOCK_GUARD(&qemu_cpu_list_lock);
+    for (CPUState *cpu = first_cpu; ret == 0 && cpu; cpu = CPU_NEXT(cpu)) {
+        ret = look_at_ring(cpu, func, func_opaque);
+    }
+    return ret;
+}
+
+static void ring_lock(void *opaque)
+{
+    qemu_mutex_lock(&kml_slots_lock);
+}
+
+static void ring_unlock(void *opaque)
+{
+    qemu_mutex_unlock(&kml_slots_lock);
+}
+
+bool shmig_reap_dirty_rings(CPUState *cpu)
+{
+    if (!claimer || !claimer->started || !claimer->ring) {
+        return false;
+    }
+    /* An error is the next harvest's to report. */
+    claimer->reaped = cpu;
+    shmig_kvm_ring_reap_locked(claimer->ring);
+    claimer->reaped = NULL;
+    return true;
 }
 
 /*
@@ -148,7 +264,9 @@ void shmig_tracker_kvm_claim(void)
     QEMU_LOCK_GUARD(&kml_slots_lock);
     if (claimer) {
         claimer->started = true;
-        forget_earlier_logs();
+        if (!claimer->ring) {
+            forget_earlier_logs();
+        }
     }
 }
 
@@ -179,21 +297,40 @@ static const ShmigKvmOps kvm_log_ops = {
     .free = kvm_log_free,
 };
 
+/* The extra tracker switches the log on and off, and kicks the vCPUs. */
+static const ShmigKvmRingOps kvm_ring_ops = {
+    .lock = ring_lock,
+    .unlock = ring_unlock,
+    .find_slot = ring_find_slot,
+    .foreach_ring = ring_foreach,
+    .stray = ring_stray,
+    .vm_ioctl = kvm_log_ioctl,
+    .stop = kvm_log_stop,
+    .free = kvm_log_free,
+};
+
 ShmigTracker *shmig_tracker_kvm_new(const ShmigRamBlocks *ram,
                                     ShmigRegion *const *regions,
                                     ShmigTracker *extra)
 {
+    ShmigTracker *tracker;
     KvmLog *log;
 
-    if (kvm_dirty_ring_enabled() ||
-        qemu_real_host_page_size() != 1 << SHMIG_RAM_GRANULE_SHIFT) {
+    if (qemu_real_host_page_size() != 1 << SHMIG_RAM_GRANULE_SHIFT) {
         return extra;
     }
     log = g_new(KvmLog, 1);
     *log = (KvmLog) { .ram = ram, .regions = regions };
+    if (kvm_dirty_ring_enabled()) {
+        tracker = log->ring =
+            shmig_kvm_ring_new(&kvm_ring_ops, log, regions, ram->n, extra);
+    } else {
+        tracker =
+            shmig_kvm_bitmap_new(&kvm_log_ops, log, regions, ram->n,
+                                 kvm_state->manual_dirty_log_protect, extra);
+    }
     qemu_mutex_lock(&kml_slots_lock);
     claimer = log;
     qemu_mutex_unlock(&kml_slots_lock);
-    return shmig_kvm_bitmap_new(&kvm_log_ops, log, regions, ram->n,
-                                kvm_state->manual_dirty_log_protect, extra);
+    return tracker;
 }

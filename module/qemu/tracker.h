@@ -31,8 +31,8 @@ typedef struct ShmigLatePage {
 void shmig_tracker_take_late(const ShmigRamBlocks *ram, GArray *pages);
 
 /*
- * KVM's own bitmaps, with @extra for all the rest; @extra itself if KVM
- * cannot be asked.  The regions are those of @ram.
+ * KVM's own bitmaps or dirty rings, with @extra for all the rest; @extra itself
+ * if KVM cannot be asked.  The regions are those of @ram.
  */
 ShmigTracker *shmig_tracker_kvm_new(const ShmigRamBlocks *ram,
                                     ShmigRegion *const *regions,

@@ -12,8 +12,9 @@
 /*
  * KVM with a dirty ring of the largest size.  A KVM that interprets
  * instructions has an entry for each write instead of each page, and runs
- * over a ring of 4096 between two looks: pages are lost then, in QEMU's own
- * migration as well.
+ * over a ring of 4096 between two looks, and over this one when nobody looks
+ * for a second.  Pages are lost then: shmig fails, QEMU's own migration goes
+ * on.
  */
 #define ROW_KVM_RING "kvm,dirty-ring-size=65536"
 

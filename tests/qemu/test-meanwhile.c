@@ -132,6 +132,52 @@ static bool measured_before(Pair *pair, GError **errp)
     return arrive(pair, errp);
 }
 
+/* The dirty ring's other users, while it fills the log of the migration. */
+static bool is_tracking(JsonNode *info)
+{
+    return g_str_equal(json_text_at(info, "shmig.tracker"), "kvm-ring") &&
+           g_str_equal(json_text_at(info, "shmig.phase"), "ram");
+}
+
+static bool measured(Pair *pair, GError **errp)
+{
+    int64_t deadline = loop_now_us() + PAIR_MOVE_SECONDS * G_USEC_PER_SEC;
+
+    while (loop_now_us() < deadline) {
+        g_autoptr(JsonNode) rate =
+            qmp_call(pair->source->qmp, errp, "query-dirty-rate", NULL);
+
+        if (!rate) {
+            return false;
+        }
+        if (g_str_equal(json_text_at(rate, "status"), "measured")) {
+            return json_int_at(rate, "dirty-rate") >= 1 ||
+                   harness_fail(errp, "no write was measured");
+        }
+        if (loop_wait(pair_is_over, pair, 0.1)) {
+            return harness_fail(errp, "it moved while it was measured");
+        }
+    }
+    return harness_fail(errp, "the measurement does not end");
+}
+
+static bool ring_meanwhile(Pair *pair, GError **errp)
+{
+    Qmp *qmp = pair->source->qmp;
+
+    return pair_set_parameter(pair->source,
+                              "'max-bandwidth': 4000000, 'downtime-limit': 1",
+                              errp) &&
+           pair_migrate(pair, errp) &&
+           pair_wait_query(pair, is_tracking, errp) &&
+           qmp_run(qmp, errp, "set-vcpu-dirty-limit", "{'dirty-rate': 100}") &&
+           qmp_run(qmp, errp, "calc-dirty-rate",
+                   "{'calc-time': 2, 'mode': 'dirty-ring'}") &&
+           measured(pair, errp) &&
+           qmp_run(qmp, errp, "cancel-vcpu-dirty-limit", NULL) &&
+           arrive(pair, errp);
+}
+
 /* --- exports --- */
 
 static bool serve(Pair *pair, GError **errp)
@@ -247,6 +293,9 @@ static const Row rows[] = {
       measure_meanwhile, "shmig migration|page-sampling" },
     { MEANWHILE "calc-dirty-rate/before",
       { KVM, .guest = "dirty=max", .disks = { RAW } }, measured_before },
+    { MEANWHILE "dirty-ring",
+      { .accel = ROW_KVM_RING, .vcpus = 2, .guest = "dirty=300",
+        .disks = { RAW } }, ring_meanwhile },
     { MEANWHILE "export/before",
       { TCG, .guest = ROW_BUSY, .disks = { SHARED } },
       export_before, "disk0|nbd export|exp0|may write" },

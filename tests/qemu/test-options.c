@@ -21,6 +21,22 @@ static bool arrive(Pair *pair, GError **errp)
            pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
 }
 
+/* A full ring has its vCPU wait, or its pages are known to be lost. */
+static bool small_ring(Pair *pair, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!pair_migrate(pair, errp)) {
+        return false;
+    }
+    if (!pair_wait_moved(pair, &error)) {
+        return row_said(error->message, errp) &&
+               pair_source_unharmed(pair, errp);
+    }
+    return pair_compare_disks(pair, errp) && pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
 /* --- ways to ask --- */
 
 #define STRUCTURED                                                          \
@@ -462,6 +478,9 @@ static const Row rows[] = {
     { OPTIONS "kvm-dirty-ring",
       { .accel = ROW_KVM_RING, .vcpus = 2, .guest = ROW_BUSY,
         .disks = { RAW } }, pair_move },
+    { OPTIONS "kvm-dirty-ring/small",
+      { .accel = "kvm,dirty-ring-size=1024", .vcpus = 2, .guest = "dirty=200",
+        .disks = { RAW } }, small_ring, "dirty ring was overrun" },
 };
 
 static const Row huge_rows[] = {
