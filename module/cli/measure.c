@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Measures one tracker.  Before the log is switched on for the first time, the
- * guest is watched without it, once for each iteration: later on, pages are
+ * guest is watched without it, once for each of the first iterations: later on, pages are
  * still protected, and the first write to each is slow.  One iteration:
  *
  *   enable         the log is switched on; vCPUs are out of the guest
@@ -33,6 +33,9 @@
  */
 #define STEADY_ROUNDS 5u
 #define CLEAN_ROUNDS 15u
+
+/* Watching the guest without a log comes first, and should not go on and on. */
+#define MAX_FREE_WINDOWS 20u
 
 /* Of a curve; each of its points is the median of CURVE_ROUNDS. */
 #define CURVE_ROUNDS 3u
@@ -317,7 +320,7 @@ static void keep_values(const Job *job, TrackerResult *result)
     }
 }
 
-/* What the guest writes without a log, once for each iteration to come. */
+/* What the guest writes without a log; later iterations share what there is. */
 static bool watch_free(Job *job, double *speeds, uint64_t n, GError **errp)
 {
     bool ok = true;
@@ -332,10 +335,11 @@ static bool iterations(Job *job, TrackerResult *result, GError **errp)
 {
     uint64_t warm_up = job->options->warm_up;
     uint64_t n = warm_up + job->options->iterations;
-    g_autofree double *guest_free = g_new0(double, n);
+    uint64_t n_free = MIN(n, MAX_FREE_WINDOWS);
+    g_autofree double *guest_free = g_new0(double, n_free);
 
     progress_say("%s: watching the guest without a log", result->name);
-    if (!watch_free(job, guest_free, n, errp)) {
+    if (!watch_free(job, guest_free, n_free, errp)) {
         return false;
     }
     for (uint64_t i = 0; !interrupted() && i < n; i++) {
@@ -346,7 +350,7 @@ static bool iterations(Job *job, TrackerResult *result, GError **errp)
                          (unsigned)(i - warm_up + 1),
                          (unsigned)job->options->iterations);
         }
-        if (!iterate(job, guest_free[i], errp)) {
+        if (!iterate(job, guest_free[i % n_free], errp)) {
             return false;
         }
         /* What was cut short is no measurement. */
