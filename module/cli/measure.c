@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Measures one tracker.  Before the log is switched on for the first time, the
- * guest is watched without it, once for each of the first iterations: later on, pages are
- * still protected, and the first write to each is slow.  One iteration:
+ * guest is watched without it, once for each of the first iterations: later on,
+ * pages are still protected, and the first write to each is slow.  One
+ * iteration:
  *
  *   enable         the log is switched on; vCPUs are out of the guest
  *   first-pass     vCPUs write; first-harvest: all is pending, and is taken
