@@ -2,9 +2,10 @@
 /*
  * The buffers that all channels of a destination receive disk data into.
  *
- * Each buffer that comes back wakes the one that waits longest; if somebody
- * else is quicker, it waits for the buffer of that one.  Nobody keeps a buffer
- * while it waits for another, so one always comes.
+ * Each buffer that comes back is for the one that waits longest, which is
+ * called; nobody else takes it, however quick: the one that gave it would ask
+ * again long before the other's thread runs.  Buffers at hand that nobody was
+ * called for are free to take.
  */
 #include "shmig/disk/buffers.h"
 #include "shmig/base/buffer.h"
@@ -20,7 +21,8 @@ struct ShmigBuffers {
     /* Under the lock. */
     uint8_t **idle; /* those at hand */
     unsigned n_idle;
-    GQueue waiting; /* users, the oldest first */
+    unsigned n_called; /* users that may come for one of these */
+    GQueue waiting;    /* users, the oldest first */
 };
 
 ShmigBuffers *shmig_buffers_new(unsigned n, size_t bytes, GError **errp)
@@ -56,6 +58,35 @@ void shmig_buffers_free(ShmigBuffers *buffers)
     }
 }
 
+/* Under the lock. */
+static void call_next(ShmigBuffers *buffers)
+{
+    ShmigBuffersUser *user;
+
+    if (buffers->n_idle == buffers->n_called) {
+        return;
+    }
+    user = g_queue_pop_head(&buffers->waiting);
+    if (!user) {
+        return;
+    }
+    user->waiting = false;
+    user->called = true;
+    buffers->n_called++;
+    if (!user->posted) {
+        user->posted = true;
+        shmig_ring_post(user->ring, &user->op, 0);
+    }
+}
+
+/* It was called, but does not come. */
+static void uncall(ShmigBuffersUser *user)
+{
+    user->called = false;
+    user->buffers->n_called--;
+    call_next(user->buffers);
+}
+
 static void on_ring(ShmigOp *op, int res)
 {
     ShmigBuffersUser *user = SHMIG_CONTAINER_OF(op, ShmigBuffersUser, op);
@@ -64,6 +95,12 @@ static void on_ring(ShmigOp *op, int res)
     user->posted = false;
     pthread_mutex_unlock(&user->buffers->lock);
     user->look(user->opaque);
+    pthread_mutex_lock(&user->buffers->lock);
+    /* If it was called once more meanwhile, it is asked once more. */
+    if (user->called && !user->posted) {
+        uncall(user);
+    }
+    pthread_mutex_unlock(&user->buffers->lock);
 }
 
 void shmig_buffers_join(ShmigBuffers *buffers, ShmigBuffersUser *user)
@@ -79,6 +116,9 @@ void shmig_buffers_leave(ShmigBuffersUser *user)
         g_queue_remove(&user->buffers->waiting, user);
         user->waiting = false;
     }
+    if (user->called) {
+        uncall(user);
+    }
     pthread_mutex_unlock(&user->buffers->lock);
 }
 
@@ -88,7 +128,12 @@ uint8_t *shmig_buffers_take(ShmigBuffersUser *user)
     uint8_t *buffer = NULL;
 
     pthread_mutex_lock(&buffers->lock);
-    if (buffers->n_idle) {
+    if (user->called) {
+        user->called = false;
+        buffers->n_called--;
+        buffer = buffers->idle[--buffers->n_idle];
+    } else if (buffers->n_idle > buffers->n_called) {
+        /* Then nobody waits, this user included. */
         buffer = buffers->idle[--buffers->n_idle];
     } else if (!user->waiting) {
         user->waiting = true;
@@ -100,18 +145,9 @@ uint8_t *shmig_buffers_take(ShmigBuffersUser *user)
 
 void shmig_buffers_give(ShmigBuffers *buffers, uint8_t *buffer)
 {
-    ShmigBuffersUser *user;
-
     pthread_mutex_lock(&buffers->lock);
     /* The last one given is the next one taken: it is in the cache. */
     buffers->idle[buffers->n_idle++] = buffer;
-    user = g_queue_pop_head(&buffers->waiting);
-    if (user) {
-        user->waiting = false;
-        if (!user->posted) {
-            user->posted = true;
-            shmig_ring_post(user->ring, &user->op, 0);
-        }
-    }
+    call_next(buffers);
     pthread_mutex_unlock(&buffers->lock);
 }
