@@ -370,10 +370,22 @@ void shmig_source_set_bandwidth(ShmigSource *src, uint64_t bytes_per_s)
     }
 }
 
+/* A channel but the first that has drained for good has nothing to say. */
+static bool may_be_silent(ShmigSource *src, unsigned i)
+{
+    bool may;
+
+    pthread_mutex_lock(&src->lock);
+    may = i > 0 && src->channels[i].final_answered;
+    pthread_mutex_unlock(&src->lock);
+    return may;
+}
+
 static void check_silence(ShmigSource *src)
 {
     for (unsigned i = 0; i < src->n_channels; i++) {
-        if (shmig_channel_is_silent(src->channels[i].channel)) {
+        if (!may_be_silent(src, i) &&
+            shmig_channel_is_silent(src->channels[i].channel)) {
             shmig_source_fail(
                 src, g_error_new(SHMIG_ERROR, SHMIG_ERROR_LOST,
                                  "the destination was not heard of on channel "
