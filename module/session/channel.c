@@ -206,6 +206,12 @@ static bool send_control(ShmigChannel *channel)
     return true;
 }
 
+static bool may_end_stream(ShmigChannel *channel)
+{
+    return !channel->ops->may_end_stream ||
+           channel->ops->may_end_stream(channel->opaque);
+}
+
 static bool send_stream(ShmigChannel *channel)
 {
     ShmigFrame frame = { .type = SHMIG_FRAME_CREDIT };
@@ -221,7 +227,7 @@ static bool send_stream(ShmigChannel *channel)
         return true;
     }
     frame.body = shmig_stream_peek(channel->stream, &bytes, &eof);
-    if (!frame.body && !eof) {
+    if (!frame.body && (!eof || !may_end_stream(channel))) {
         return false;
     }
     frame.type = SHMIG_FRAME_STREAM;

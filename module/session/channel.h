@@ -34,6 +34,8 @@ typedef struct ShmigChannelOps {
     bool (*send)(void *opaque, ShmigConn *conn, int64_t *wait_ns);
     /* What send() gave is out. */
     void (*sent)(void *opaque);
+    /* Whether the peer may hear of the end of the stream.  Optional: yes. */
+    bool (*may_end_stream)(void *opaque);
     /* A control frame is given to the connection.  Optional. */
     void (*control_sent)(void *opaque, uint8_t type);
     /*

@@ -421,6 +421,22 @@ static bool may_close(ShmigSourceChannel *sc)
     return may;
 }
 
+/*
+ * A stream that QEMU closes before it gives the guest away is one it gives
+ * up, and it says why in a moment: the destination is to hear that first.
+ */
+static bool on_stream_end(void *opaque)
+{
+    ShmigSourceChannel *sc = opaque;
+    ShmigSource *src = sc->src;
+    bool may;
+
+    pthread_mutex_lock(&src->lock);
+    may = src->committed;
+    pthread_mutex_unlock(&src->lock);
+    return may;
+}
+
 static void on_failed(void *opaque, GError *error)
 {
     ShmigSourceChannel *sc = opaque;
@@ -436,6 +452,7 @@ const ShmigChannelOps shmig_source_channel_ops = {
     .frame = on_frame,
     .send = on_send,
     .sent = on_sent,
+    .may_end_stream = on_stream_end,
     .control_sent = on_control_sent,
     .quiet = on_quiet,
     .failed = on_failed,

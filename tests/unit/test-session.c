@@ -402,6 +402,29 @@ static void add_shapes(const char *path, GTestDataFunc fn)
     }
 }
 
+/* QEMU shuts the stream down first, and tells why it gives up then. */
+static void test_reason_comes_before_the_end_of_the_stream(void)
+{
+    Pair *pair = pair_new(2, false, MIB);
+    g_autoptr(GError) error = NULL;
+    char byte;
+
+    g_assert_true(pair_start(pair, &error));
+    g_assert_cmpint(shutdown(pair->source_stream, SHUT_RDWR), ==, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        while (!shmig_source_barrier(pair->source, 50, &error)) {
+            g_assert_no_error(error);
+        }
+    }
+    g_assert_cmpint(recv(pair->dest_stream, &byte, 1, MSG_DONTWAIT), ==, -1);
+    g_assert_cmpint(errno, ==, EAGAIN);
+    shmig_source_abort(pair->source, "the migration was cancelled");
+    g_assert_nonnull(
+        strstr(pair_dest_failure(pair), "the migration was cancelled"));
+    g_assert_cmpint(recv(pair->dest_stream, &byte, 1, 0), ==, 0);
+    pair_free(pair);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -420,5 +443,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/commit/refused-by-source",
                     test_commit_refused_by_source);
     g_test_add_func("/session/commit/unknown", test_commit_unknown);
+    g_test_add_func("/session/stream-end-after-the-reason",
+                    test_reason_comes_before_the_end_of_the_stream);
     return g_test_run();
 }
