@@ -216,6 +216,13 @@ static bool source_is(Pair *pair, const char *wanted, GError **errp)
     return true;
 }
 
+/* Which of the two depends on whether the migration thread has ended. */
+static bool source_is_stopped(Pair *pair, GError **errp)
+{
+    return source_is(pair, "finish-migrate", NULL) ||
+           source_is(pair, "postmigrate", errp);
+}
+
 /* The destination has COMMIT, the source not its answer: a cancel changes
  * nothing, and says so. */
 static bool cancel_refused(Pair *pair, Relay *relay, GError **errp)
@@ -249,8 +256,7 @@ static bool cancel_refused(Pair *pair, Relay *relay, GError **errp)
 static bool then_completes(Pair *pair, Relay *relay, GError **errp)
 {
     relay_release(relay);
-    return pair_wait_moved(pair, errp) &&
-           source_is(pair, "postmigrate", errp) &&
+    return pair_wait_moved(pair, errp) && source_is_stopped(pair, errp) &&
            pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
 }
 
