@@ -163,7 +163,8 @@ static bool cut(Pair *pair, GError **errp)
 #define RECORD SHMIG_FRAME_BYTES
 
 #define NOBODY "no shmig destination answered: the "
-/* The connection that says hello, or the channel that it has become. */
+/* The connection that says hello, or the channel that it has become; or the
+ * source, before all of them were open. */
 #define CLOSED "the | c"
 /* The end is noticed in reading or in writing. */
 #define LOST "the |connection"
@@ -177,7 +178,7 @@ static bool cut(Pair *pair, GError **errp)
 static const Row rows[] = {
     ROWS("hello", SOURCE, 0, 0, NULL, NOBODY),
     ROWS("hello-reply", DEST, 0, 0, NULL, NOBODY),
-    ROWS("hello-of-channel-1", SOURCE, 0, 1, "the source |channels", CLOSED),
+    ROWS("hello-of-channel-1", SOURCE, 0, 1, CLOSED, CLOSED),
     ROWS("offer", SOURCE, OFFER, 0, NULL, NOBODY),
     ROWS("answer", DEST, ANSWER, 0, "the source |channels", LOST),
     ROWS("stream", SOURCE, STREAM, 0, "", LOST_CHANNEL),
