@@ -294,12 +294,14 @@ static void test_survives_io_errors(const void *opaque)
         return;
     }
     s = setup_new();
+    /* Merged with the failing write, one next to it would fail as well. */
     arguments = g_strdup_printf(
         "-M pc -m 128 -blockdev driver=blkdebug,node-name=n0,image.driver=file,"
         "image.filename=%s,inject-error.0.event=none,"
         "inject-error.0.iotype=write,inject-error.0.errno=5,"
         "inject-error.0.sector=8 "
-        "-device virtio-blk-pci,drive=n0,werror=report,rerror=report",
+        "-device virtio-blk-pci,drive=n0,werror=report,rerror=report,"
+        "request-merging=off",
         s->disk[0]);
     vm = vm_start("vm", c->accel, c->cpus, "mem=1 disk=1 write=200", arguments);
     ready = vm_line(vm, GUEST_LINE_READY);

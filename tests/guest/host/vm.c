@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -202,13 +203,22 @@ static char **command_line(Vm *vm, const char *accel, unsigned cpus,
     return (char **)g_ptr_array_free(g_steal_pointer(&all), FALSE);
 }
 
+/* A test that aborts leaves nobody behind who keeps its output open. */
+static void die_with_parent(void *parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != GPOINTER_TO_INT(parent)) {
+        raise(SIGKILL);
+    }
+}
+
 static void spawn(Vm *vm, char **argv)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!g_spawn_async(NULL, argv, NULL,
-                       G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH, NULL,
-                       NULL, &vm->pid, &error)) {
+    if (!g_spawn_async(
+            NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH,
+            die_with_parent, GINT_TO_POINTER(getpid()), &vm->pid, &error)) {
         g_error("%s: %s", vm->name, error->message);
     }
 }
