@@ -20,7 +20,8 @@
 
 static void test_sums(void)
 {
-    const unsigned channels[] = { 1, 2, 4, 12, 13, 24, 25, 32, 48, 63, 64 };
+    const unsigned channels[] = { 1,  2,  4,  12, 13, 16, 24,
+                                  25, 27, 29, 32, 48, 63, 64 };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(channels); i++) {
         unsigned n = channels[i];
