@@ -267,6 +267,23 @@ uint64_t shmig_lane_take(ShmigLane *lane, unsigned slot, ShmigRegion *region,
     return mark;
 }
 
+uint64_t shmig_lane_take_more(ShmigLane *lane, unsigned slot,
+                              ShmigRegion *region, uint64_t first, uint64_t n)
+{
+    uint64_t end = (first + n) << region->granule_shift;
+    uint64_t mark;
+
+    pthread_mutex_lock(&lane->lock);
+    g_assert(lane->copying[slot].region == region->id &&
+             lane->copying[slot].offset + lane->copying[slot].length <=
+                 first << region->granule_shift);
+    lane->copying[slot].length = end - lane->copying[slot].offset;
+    shmig_region_clear(region, first, n);
+    mark = lane->n_pushed;
+    pthread_mutex_unlock(&lane->lock);
+    return mark;
+}
+
 void shmig_lane_release(ShmigLane *lane, unsigned slot)
 {
     pthread_mutex_lock(&lane->lock);
