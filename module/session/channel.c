@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define RING_ENTRIES 256
 /* For the peer to read why we end; a dead peer must not hold us longer. */
@@ -168,7 +167,7 @@ static void on_closed(void *opaque, int err)
         fail(channel, SHMIG_ERROR_LOST, text);
     } else {
         text = g_strdup_printf("the connection of channel %u was lost: %s",
-                               channel->index, g_strerror(-err));
+                               channel->index, shmig_tls_strerror(err));
         fail(channel, SHMIG_ERROR_LOST, text);
     }
     if (channel->stream) {
@@ -314,7 +313,7 @@ static void end(ShmigChannel *channel, int64_t *wait_ns)
     }
     if (channel->state == CHANNEL_LINGER && shmig_conn_ready(channel->conn)) {
         /* Sent; the peer answers by closing. */
-        shutdown(channel->fd, SHUT_WR);
+        shmig_conn_end(channel->conn);
     }
     if (channel->state == CHANNEL_CLOSED) {
         return;
@@ -419,11 +418,12 @@ void shmig_channel_join(ShmigChannel *channel)
     }
 }
 
-ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
-                                uint32_t rx_sequence, int stream_fd,
-                                ShmigFault *fault, ShmigStats *stats,
-                                bool count_rx, const ShmigChannelOps *ops,
-                                void *opaque, GError **errp)
+ShmigChannel *shmig_channel_new(unsigned index, ShmigLink link,
+                                uint32_t tx_sequence, uint32_t rx_sequence,
+                                int stream_fd, ShmigFault *fault,
+                                ShmigStats *stats, bool count_rx,
+                                const ShmigChannelOps *ops, void *opaque,
+                                GError **errp)
 {
     ShmigRing *ring = shmig_ring_new(RING_ENTRIES, errp);
     ShmigChannel *channel;
@@ -433,13 +433,13 @@ ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
     }
     channel = g_new0(ShmigChannel, 1);
     channel->index = index;
-    channel->fd = fd;
+    channel->fd = link.fd;
     channel->fault = fault;
     channel->stats = stats;
     channel->ops = ops;
     channel->opaque = opaque;
     channel->ring = ring;
-    channel->conn = shmig_conn_new(ring, fd, tx_sequence, rx_sequence,
+    channel->conn = shmig_conn_new(ring, link, tx_sequence, rx_sequence,
                                    &conn_ops, channel, stats, count_rx);
     if (stream_fd >= 0) {
         channel->stream = shmig_stream_new(ring, stream_fd);

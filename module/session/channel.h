@@ -53,14 +53,15 @@ typedef struct ShmigChannelOps {
 } ShmigChannelOps;
 
 /*
- * Takes ownership of @fd.  The sequence numbers are those after the
+ * Takes ownership of @link.  The sequence numbers are those after the
  * handshake.  @stream_fd: this session's end of the stream, or -1.
  */
-ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
-                                uint32_t rx_sequence, int stream_fd,
-                                ShmigFault *fault, ShmigStats *stats,
-                                bool count_rx, const ShmigChannelOps *ops,
-                                void *opaque, GError **errp);
+ShmigChannel *shmig_channel_new(unsigned index, ShmigLink link,
+                                uint32_t tx_sequence, uint32_t rx_sequence,
+                                int stream_fd, ShmigFault *fault,
+                                ShmigStats *stats, bool count_rx,
+                                const ShmigChannelOps *ops, void *opaque,
+                                GError **errp);
 ShmigRing *shmig_channel_ring(ShmigChannel *channel);
 /* False where the kernel gives no thread: it can be freed, or tried again. */
 bool shmig_channel_start(ShmigChannel *channel, GError **errp);

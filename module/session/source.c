@@ -30,7 +30,7 @@ ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
     src->n_channels = offer->channels;
     src->n_ram = offer->ram->len;
     src->n_disks = offer->disks->len;
-    src->fds = g_new(int, src->n_channels);
+    src->links = g_new0(ShmigLink, src->n_channels);
     src->channels = g_new0(ShmigSourceChannel, src->n_channels);
     src->ram = g_new0(ShmigRamBlock, src->n_ram);
     src->disks = g_new0(ShmigDiskSource, src->n_disks);
@@ -149,17 +149,17 @@ static void join_channels(ShmigSource *src)
 static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
 {
     ShmigSourceChannel *sc = &src->channels[i];
-    ShmigMemory memory = shmig_memory_source(src->n_channels);
+    ShmigMemory memory = shmig_memory_source(src->n_channels, src->tls);
     uint32_t frames = i ? 0 : 1;
     ShmigChannel *channel;
 
     channel = shmig_channel_new(
-        i, src->fds[i], frames, frames, i ? -1 : src->stream_fd, &src->fault,
+        i, src->links[i], frames, frames, i ? -1 : src->stream_fd, &src->fault,
         &src->stats, false, &shmig_source_channel_ops, sc, errp);
     if (!channel) {
         return false;
     }
-    src->fds[i] = -1;
+    src->links[i] = SHMIG_NO_LINK;
     if (!i) {
         src->stream_fd = -1;
     }
@@ -514,8 +514,8 @@ void shmig_source_free(ShmigSource *src)
     stop_tracker(src);
     for (unsigned i = 0; i < src->n_channels; i++) {
         shmig_source_channel_destroy(&src->channels[i]);
-        if (i < src->n_joined && src->fds[i] >= 0) {
-            close(src->fds[i]);
+        if (i < src->n_joined) {
+            shmig_link_close(&src->links[i]);
         }
     }
     if (src->stream_fd >= 0) {
@@ -538,7 +538,8 @@ void shmig_source_free(ShmigSource *src)
     pthread_rwlock_destroy(&src->tracking_lock);
     pthread_cond_destroy(&src->cond);
     shmig_offer_free(src->offer);
-    g_free(src->fds);
+    shmig_tls_creds_free(src->tls);
+    g_free(src->links);
     g_free(src->channels);
     g_free(src->ram);
     g_free(src->disks);

@@ -25,13 +25,13 @@ typedef struct Shape {
     const char *name;
     unsigned channels;
     bool tcp;
+    bool tls;
 } Shape;
 
 static const Shape shapes[] = {
-    { "socketpair/1", 1, false },
-    { "socketpair/4", 4, false },
-    { "tcp/1", 1, true },
-    { "tcp/4", 4, true },
+    { "socketpair/1", 1, false }, { "socketpair/4", 4, false },
+    { "tcp/1", 1, true },         { "tcp/4", 4, true },
+    { "tls/1", 1, true, true },   { "tls/4", 4, true, true },
 };
 
 static void test_idle_ram(gconstpointer opaque)
@@ -40,6 +40,7 @@ static void test_idle_ram(gconstpointer opaque)
     Pair *pair = pair_new(shape->channels, shape->tcp, 64 * MIB + 4096);
     g_autoptr(GError) error = NULL;
 
+    pair->tls = shape->tls;
     fill(pair->source_ram + 3 * MIB, 20 * MIB, 1);
     fill(pair->source_ram + 64 * MIB, 4096, 2);
     g_assert_true(pair_start(pair, &error));
@@ -111,6 +112,7 @@ static void test_busy_ram(gconstpointer opaque)
     };
     GThread *thread;
 
+    pair->tls = shape->tls;
     fill(pair->source_ram, 16 * MIB, 3);
     g_assert_true(pair_start(pair, &error));
     pair_start_ram(pair);
@@ -207,6 +209,7 @@ static void test_barrier(gconstpointer opaque)
     Pair *pair = pair_new(shape->channels, shape->tcp, 16 * MIB);
     g_autoptr(GError) error = NULL;
 
+    pair->tls = shape->tls;
     g_assert_true(pair_start(pair, &error));
     pair_start_ram(pair);
     for (int i = 0; i < 5; i++) {
@@ -378,6 +381,7 @@ static void test_running_then_gone(gconstpointer opaque)
     uint8_t said[10];
     GThread *thread;
 
+    pair->tls = shape->tls;
     g_assert_true(pair_start(pair, &error));
     pair_start_ram(pair);
     g_assert_true(shmig_source_finish(pair->source, &error));
