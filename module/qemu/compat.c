@@ -44,11 +44,6 @@ bool shmig_check_capabilities(Error **errp)
                    MigMode_str(migrate_mode()));
         return false;
     }
-    if (migrate_tls()) {
-        error_setg(errp, "migration parameter \"tls-creds\" does not work "
-                         "with shmig; clear it, and use a link that is safe");
-        return false;
-    }
     if (qemu_target_page_bits() != SHMIG_RAM_GRANULE_SHIFT) {
         error_setg(errp, "shmig needs a target with pages of 4 KiB");
         return false;

@@ -23,6 +23,7 @@
 #include "shmig/base/thread.h"
 
 #include "incoming.h"
+#include "tls.h"
 #include "trace.h"
 
 ShmigIncoming *shmig_incoming;
@@ -394,8 +395,9 @@ static bool make_dest(ShmigIncoming *in, Error **errp)
     in->dest = shmig_dest_new(&dest_ops, in, &gerr);
     if (!in->dest) {
         shmig_propagate(errp, gerr);
+        return false;
     }
-    return in->dest != NULL;
+    return shmig_tls_use_dest(in->dest, &in->asks, errp);
 }
 
 void shmig_start_incoming_migration(ShmigMigrationArgs *args, Error **errp)

@@ -174,7 +174,14 @@ static char *full_uri(Pair *pair, GError **errp)
     return g_string_free(g_steal_pointer(&uri), FALSE);
 }
 
-static bool listen_now(Pair *pair, GError **errp)
+static bool set_uri(Pair *pair, GError **errp)
+{
+    g_free(pair->uri);
+    pair->uri = full_uri(pair, errp);
+    return pair->uri != NULL;
+}
+
+bool pair_listen(Pair *pair, GError **errp)
 {
     g_autofree char *uri = listen_uri(pair);
 
@@ -182,7 +189,8 @@ static bool listen_now(Pair *pair, GError **errp)
                    pair->options.dest_survives
                        ? "{'uri': '%s', 'exit-on-error': false}"
                        : "{'uri': '%s'}",
-                   uri);
+                   uri) &&
+           set_uri(pair, errp);
 }
 
 static bool start_dest(Pair *pair, GError **errp)
@@ -201,12 +209,7 @@ static bool start_dest(Pair *pair, GError **errp)
     if (!pair->dest || o->no_listen) {
         return pair->dest != NULL;
     }
-    if (defer && !listen_now(pair, errp)) {
-        return false;
-    }
-    g_free(pair->uri);
-    pair->uri = full_uri(pair, errp);
-    return pair->uri != NULL;
+    return defer ? pair_listen(pair, errp) : set_uri(pair, errp);
 }
 
 static bool start_source(Pair *pair, GError **errp)

@@ -93,6 +93,9 @@ void pair_free(Pair *pair);
 /* A second destination, on new images, in place of one that ended. */
 bool pair_renew_dest(Pair *pair, GError **errp);
 
+/* What a destination with no_listen does then: it listens at pair->uri. */
+bool pair_listen(Pair *pair, GError **errp);
+
 /* No more limits. */
 bool pair_hurry(Pair *pair, GError **errp);
 
