@@ -165,12 +165,13 @@ static bool make_key(const char *path, const char *name, const char *key,
 static bool make_all(const char *path, GError **errp)
 {
     const Subject authority = { USE_CA, "authority" };
+    const Subject another = { USE_CA, "another authority" };
     const Subject dest = { USE_SERVER, "dest.example" };
     const Subject elsewhere = { USE_SERVER, "other.example" };
     const Subject old_dest = { USE_SERVER, "dest.example", true };
     const Subject source = { USE_CLIENT, "source" };
     const Subject old_source = { USE_CLIENT, "source", true };
-    Signed ca = sign(&authority, NULL), other = sign(&authority, NULL);
+    Signed ca = sign(&authority, NULL), other = sign(&another, NULL);
     bool ok =
         make_key(path, "key", "6b657920666f722073686d6967207465737473", errp) &&
         make_key(path, "key-other", "616e6f74686572206b657920666f72206974",
