@@ -126,9 +126,13 @@ static bool has_room(const ShmigTls *tls)
     return tls->out.size - tls->out.end >= SHMIG_TLS_RECORD_BYTES + SLACK_BYTES;
 }
 
-/* Puts pieces together into @plain, up to a record's worth. */
-static size_t gather(uint8_t *plain, struct iovec *iov, unsigned *at,
-                     unsigned n)
+/*
+ * Puts pieces together into @plain, up to a record's worth.  They are memory
+ * that the guest writes meanwhile: what is encrypted has to hold still, as
+ * some ciphers read it twice.
+ */
+static size_t gather_live(uint8_t *plain, struct iovec *iov, unsigned *at,
+                          unsigned n)
 {
     size_t have = 0;
 
@@ -149,15 +153,9 @@ int shmig_tls_encrypt(ShmigTls *tls, struct iovec *iov, unsigned *at,
     int ret = 0;
 
     while (ret == 0 && *at < n && has_room(tls)) {
-        if (iov[*at].iov_len >= SHMIG_TLS_PLAIN_BYTES) {
-            ret = tls->ops->encrypt(tls, iov[*at].iov_base,
-                                    SHMIG_TLS_PLAIN_BYTES);
-            shmig_iov_advance(iov, at, n, SHMIG_TLS_PLAIN_BYTES);
-        } else {
-            size_t bytes = gather(plain, iov, at, n);
+        size_t bytes = gather_live(plain, iov, at, n);
 
-            ret = bytes ? tls->ops->encrypt(tls, plain, bytes) : 0;
-        }
+        ret = bytes ? tls->ops->encrypt(tls, plain, bytes) : 0;
     }
     return ret;
 }

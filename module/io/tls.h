@@ -24,9 +24,8 @@
 #define SHMIG_TLS_PLAIN_BYTES (16u << 10)
 #define SHMIG_TLS_RECORD_BYTES (SHMIG_TLS_PLAIN_BYTES + 256 + 5)
 /*
- * What one side's buffers take for each connection: `in` and `out` of
- * memory.c's two kinds of side, one of them for bulk.  The library has its
- * own; see shmig/session/memory.c.
+ * The two buffers, of which one is for bulk data: four records.  What the
+ * library takes besides is counted in shmig/session/memory.c.
  */
 #define SHMIG_TLS_SMALL_BYTES (20u << 10)
 #define SHMIG_TLS_BULK_BYTES (66u << 10)
@@ -49,7 +48,8 @@ typedef struct ShmigTlsOps {
     bool (*check)(ShmigTls *tls, GError **errp);
     /*
      * Adds a record with these @bytes (1 to SHMIG_TLS_PLAIN_BYTES) to `out`,
-     * which has room for it.  0 or -errno.
+     * which has room for it.  They do not change meanwhile.  0 or
+     * -errno.
      */
     int (*encrypt)(ShmigTls *tls, const void *plain, size_t bytes);
     /*
@@ -115,7 +115,8 @@ const void *shmig_tls_unsent(const ShmigTls *tls, size_t *bytes);
 void shmig_tls_sent(ShmigTls *tls, size_t bytes);
 /*
  * Encrypts as much of iov[*at..n) as there is room for, pieces of all sizes
- * put together, and moves on there.  0 or -errno.
+ * put together, and moves on there.  What they hold may change meanwhile.  0
+ * or -errno.
  */
 int shmig_tls_encrypt(ShmigTls *tls, struct iovec *iov, unsigned *at,
                       unsigned n);

@@ -8,6 +8,7 @@
 #include "shmig/base/error.h"
 #include "shmig/io/socket.h"
 #include "shmig/io/sync.h"
+#include "shmig/wire/text.h"
 #include "shmig/wire/tls-record.h"
 
 #include <errno.h>
@@ -368,9 +369,11 @@ static bool secure(ShmigDest *dest, ShmigLink *link, int64_t deadline_us,
         return false;
     }
     if (!link->tls->ops->check(link->tls, &unknown)) {
-        *refusal = g_strdup_printf("the destination does not admit the "
-                                   "source: %s",
-                                   unknown->message);
+        g_autofree char *text = g_strdup_printf(
+            "the destination does not admit the source: %s", unknown->message);
+
+        /* It may quote the certificate of somebody we do not know. */
+        *refusal = shmig_text_clean(text, strlen(text));
     }
     return true;
 }

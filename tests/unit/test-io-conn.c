@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One framed connection against a peer that speaks in bytes, plain and in TLS.
- */
-#include "psk-tls.h"
-#include "raw-peer.h"
-#include "shmig/io/conn.h"
+/* A framed connection against a peer that speaks in bytes, plain and in TLS. */
+#include "conn-world.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,156 +12,21 @@
 /* Each test is run without and with. */
 static bool with_tls;
 
-typedef struct World {
-    ShmigRing *ring;
-    ShmigConn *conn;
-    RawPeer peer;
-    ShmigStats stats;
-
-    /* What came; @room is where payloads go, 0 bytes of room: -EAGAIN. */
-    GArray *frames;
-    GByteArray *bodies;
-    uint8_t *room;
-    size_t room_bytes, placed;
-    unsigned pieces; /* into how many the payload is split */
-    int refuse;      /* what callbacks return, if not 0 */
-    unsigned n_data, n_payload, n_sent, n_broken, n_closed;
-    const char *why;
-    int err;
-} World;
-
-static int on_frame(void *opaque, const ShmigFrame *frame, const uint8_t *body,
-                    const char **why)
-{
-    World *w = opaque;
-
-    g_assert_cmpuint(w->n_closed + w->n_broken, ==, 0);
-    g_array_append_val(w->frames, *frame);
-    g_byte_array_append(w->bodies, body, frame->body);
-    *why = "refused by the test";
-    return w->refuse;
-}
-
-static int on_data(void *opaque, const ShmigFrame *frame,
-                   const ShmigRecord *records, struct iovec *iov,
-                   const char **why)
-{
-    World *w = opaque;
-    size_t at = 0;
-
-    g_assert_cmpuint(w->n_closed + w->n_broken, ==, 0);
-    w->n_data++;
-    if (w->refuse) {
-        *why = "refused by the test";
-        return w->refuse;
-    }
-    if (frame->payload > w->room_bytes) {
-        return -EAGAIN;
-    }
-    w->placed = frame->payload;
-    if (!frame->payload) {
-        return 0;
-    }
-    for (unsigned i = 0; i < w->pieces; i++) {
-        size_t n = i + 1 < w->pieces ? frame->payload / w->pieces
-                                     : frame->payload - at;
-
-        iov[i] = (struct iovec) { w->room + at, n };
-        at += n;
-    }
-    return w->pieces;
-}
-
-static int on_payload(void *opaque, const char **why)
-{
-    World *w = opaque;
-
-    w->n_payload++;
-    return 0;
-}
-
-static void on_broken(void *opaque, const char *why)
-{
-    World *w = opaque;
-
-    g_assert_cmpuint(w->n_closed + w->n_broken, ==, 0);
-    w->n_broken++;
-    w->why = why;
-}
-
-static void on_sent(void *opaque)
-{
-    World *w = opaque;
-
-    w->n_sent++;
-}
-
-static void on_closed(void *opaque, int err)
-{
-    World *w = opaque;
-
-    g_assert_cmpuint(w->n_closed, ==, 0);
-    w->n_closed++;
-    w->err = err;
-}
-
-static const ShmigConnOps ops = {
-    .frame = on_frame,
-    .data = on_data,
-    .payload = on_payload,
-    .broken = on_broken,
-    .sent = on_sent,
-    .closed = on_closed,
-};
+typedef ConnWorld World;
 
 static World *world_new(void)
 {
-    World *w = g_new0(World, 1);
-    g_autoptr(GError) error = NULL;
-    ShmigTls *ours = NULL, *theirs = NULL;
-    int fds[2];
-
-    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
-    if (with_tls) {
-        psk_pair(&theirs, &ours);
-    }
-    w->ring = shmig_ring_new(64, &error);
-    g_assert_no_error(error);
-    w->conn = shmig_conn_new(w->ring, (ShmigLink) { .fd = fds[0], .tls = ours },
-                             0, 0, &ops, w, &w->stats, true);
-    w->peer = raw_peer_tls(fds[1], theirs);
-    w->frames = g_array_new(false, false, sizeof(ShmigFrame));
-    w->bodies = g_byte_array_new();
-    w->room_bytes = MIB;
-    w->room = g_malloc0(MIB);
-    w->pieces = 1;
-    shmig_conn_start(w->conn);
-    return w;
+    return conn_world_new(with_tls);
 }
 
 static void run_until(World *w, const unsigned *count, unsigned n)
 {
-    while (*count < n) {
-        g_assert_cmpint(shmig_ring_run(w->ring, -1), ==, 0);
-    }
+    conn_world_run_until(w, count, n);
 }
 
 static void world_free(World *w)
 {
-    if (!w->n_closed) {
-        shmig_conn_close(w->conn, -ECANCELED);
-    }
-    run_until(w, &w->n_closed, 1);
-    while (shmig_ring_in_flight(w->ring)) {
-        g_assert_cmpint(shmig_ring_run(w->ring, -1), ==, 0);
-    }
-    shmig_conn_free(w->conn);
-    shmig_ring_free(w->ring);
-    raw_peer_close(&w->peer);
-    g_array_unref(w->frames);
-    g_byte_array_unref(w->bodies);
-    g_free(w->room);
-    g_free(w);
+    conn_world_free(w);
 }
 
 static const ShmigFrame stream_of_5 = {

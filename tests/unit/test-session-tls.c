@@ -115,6 +115,22 @@ static void test_unwanted_source(void)
     pair_free(pair);
 }
 
+/* A name in a certificate that is meant for somebody's terminal or log. */
+static void test_nasty_name(void)
+{
+    g_autofree char *name = g_strnfill(3000, 'x');
+    g_autofree char *heard = NULL;
+    Pair *pair;
+
+    memcpy(name, "CN=\033[2J\n\377", 9);
+    pair = dest_new(&(PskCreds) { .server = true, .stranger = name });
+    heard = try(pair, &good);
+    g_assert_true(g_str_has_prefix(
+        heard, "the destination does not admit the source: CN=?[2J ?xx"));
+    g_assert_cmpuint(strlen(heard), ==, SHMIG_MAX_TEXT);
+    pair_free(pair);
+}
+
 /* TLS of 2008, which both could speak. */
 static void test_old_version(void)
 {
@@ -231,6 +247,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/tls/wrong-key", test_wrong_key);
     g_test_add_func("/session/tls/untrusted-dest", test_untrusted_dest);
     g_test_add_func("/session/tls/unwanted-source", test_unwanted_source);
+    g_test_add_func("/session/tls/nasty-name", test_nasty_name);
     g_test_add_func("/session/tls/old-version", test_old_version);
     g_test_add_func("/session/tls/garbage", test_garbage);
     g_test_add_func("/session/tls/slow", test_slow);
