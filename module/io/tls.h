@@ -38,12 +38,12 @@ typedef struct ShmigTlsOps {
     /*
      * Goes on with the handshake as far as `in` goes.  Returns 1: it is
      * complete; 0: more has to come; -1 with an error.  What there is in
-     * `out` has to be sent in each case.
+     * `out` has to be sent in each case.  No version but 1.3 is spoken.
      */
     int (*handshake)(ShmigTls *tls, GError **errp);
     /*
-     * After the handshake: whether the peer is who it has to be, and the
-     * version is 1.3.  May block, like all on the control path.
+     * After the handshake: whether the peer is who it has to be.  May block,
+     * like all on the control path.
      */
     bool (*check)(ShmigTls *tls, GError **errp);
     /*

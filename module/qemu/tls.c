@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 
 #include "crypto/tlscreds.h"
+#include "crypto/tlscredspsk.h"
 #include "crypto/tlscredsx509.h"
 #include "crypto/tlssession.h"
 #include "qapi/qapi-types-migration.h"
@@ -25,6 +26,7 @@ typedef struct Creds {
     QCryptoTLSCreds *object;
     QCryptoTLSCredsEndpoint endpoint;
     char *hostname; /* source: to be in the destination's certificate */
+    char *priority; /* of GnuTLS */
     char *authz;    /* destination: id of who decides on sources, or NULL */
     ShmigAsks *asks;
 } Creds;
@@ -109,14 +111,6 @@ static bool check(ShmigTls *base, GError **errp)
     Tls *tls = tls_of(base);
     CheckCall call = { .session = tls->session };
 
-#ifdef CONFIG_GNUTLS /* or there is no session */
-    if (!qcrypto_tls_session_is_tls13(tls->session)) {
-        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_REFUSED,
-                    "the TLS handshake settled on a version before 1.3; "
-                    "allow 1.3 in the priority of the credentials");
-        return false;
-    }
-#endif
     if (!tls->creds->authz) {
         check_peer(&call);
     } else if (!shmig_asks_ask(tls->creds->asks, check_peer, &call)) {
@@ -178,6 +172,15 @@ static const ShmigTlsOps tls_ops = {
     .free = tls_free,
 };
 
+static bool set_priority(QCryptoTLSSession *session, const char *priority)
+{
+#ifdef CONFIG_GNUTLS
+    return qcrypto_tls_session_set_priority(session, priority);
+#else
+    return false; /* nor would there be a session */
+#endif
+}
+
 static ShmigTls *creds_connect(ShmigTlsCreds *base, GError **errp)
 {
     Creds *creds = SHMIG_CONTAINER_OF(base, Creds, base);
@@ -189,6 +192,14 @@ static ShmigTls *creds_connect(ShmigTlsCreds *base, GError **errp)
                                       creds->authz, creds->endpoint, &error);
     if (!session) {
         refuse(errp, error);
+        return NULL;
+    }
+    if (!set_priority(session, creds->priority)) {
+        g_set_error(errp, SHMIG_ERROR, SHMIG_ERROR_REFUSED,
+                    "GnuTLS has nothing for the priority \"%s\"; correct that "
+                    "of the credentials object",
+                    creds->priority);
+        qcrypto_tls_session_free(session);
         return NULL;
     }
     tls = g_new0(Tls, 1);
@@ -205,6 +216,7 @@ static void creds_free(ShmigTlsCreds *base)
 
     object_unref(OBJECT(creds->object));
     g_free(creds->hostname);
+    g_free(creds->priority);
     g_free(creds->authz);
     g_free(creds);
 }
@@ -214,6 +226,35 @@ static const ShmigTlsCredsOps creds_ops = {
     .free = creds_free,
 };
 
+static bool is_set(const char *parameter)
+{
+    return parameter && *parameter;
+}
+
+/*
+ * What the credentials ask for, but of versions only 1.3.  By default AES comes
+ * before ChaCha20, which GnuTLS would take for a pre-shared key and is several
+ * times as slow on processors that know AES.
+ */
+static char *priority_of(Object *object)
+{
+    g_autofree char *own = object_property_get_str(object, "priority", NULL);
+    bool psk = object_dynamic_cast(object, TYPE_QCRYPTO_TLS_CREDS_PSK);
+
+    return g_strdup_printf("%s:-VERS-ALL:+VERS-TLS1.3%s",
+                           is_set(own) ? own
+                                       : CONFIG_TLS_PRIORITY
+                               ":-CHACHA20-POLY1305:+CHACHA20-POLY1305",
+                           psk ? ":+ECDHE-PSK:+DHE-PSK:+PSK" : "");
+}
+
+/* Anonymous ones there are none of in TLS 1.3. */
+static bool is_usable(Object *object)
+{
+    return object_dynamic_cast(object, TYPE_QCRYPTO_TLS_CREDS_PSK) ||
+           object_dynamic_cast(object, TYPE_QCRYPTO_TLS_CREDS_X509);
+}
+
 static Creds *creds_new(QCryptoTLSCredsEndpoint endpoint, Error **errp)
 {
     const char *id = migrate_tls_creds();
@@ -221,12 +262,10 @@ static Creds *creds_new(QCryptoTLSCredsEndpoint endpoint, Error **errp)
         object_resolve_path_component(object_get_objects_root(), id);
     Creds *creds;
 
-    if (!object || !object_dynamic_cast(object, TYPE_QCRYPTO_TLS_CREDS)) {
+    if (!object || !is_usable(object)) {
         error_setg(errp,
-                   "migration parameter \"tls-creds\": %s \"%s\"; name an "
-                   "object of type tls-creds-x509 or tls-creds-psk",
-                   object ? "no TLS credentials are in object"
-                          : "there is no object",
+                   "migration parameter \"tls-creds\": there is no object "
+                   "\"%s\" of type tls-creds-x509 or tls-creds-psk",
                    id);
         return NULL;
     }
@@ -238,12 +277,8 @@ static Creds *creds_new(QCryptoTLSCredsEndpoint endpoint, Error **errp)
     creds->base.ops = &creds_ops;
     creds->object = QCRYPTO_TLS_CREDS(object_ref(object));
     creds->endpoint = endpoint;
+    creds->priority = priority_of(object);
     return creds;
-}
-
-static bool is_set(const char *parameter)
-{
-    return parameter && *parameter;
 }
 
 /* A certificate is worth nothing unless it is known whose it should be. */

@@ -341,7 +341,7 @@ static const Row rows[] = {
     { REFUSE "file-descriptor", { TCG, .no_dest = true, .disks = { RAW } },
       at_once, "type fd", "shmig:fd:3" },
     { REFUSE "tls", { TCG, .no_dest = true, .disks = { RAW } },
-      by_parameter, "tls-creds|no object|\"none\"", "'tls-creds': 'none'" },
+      by_parameter, "tls-creds|there is no object|\"none\"", "'tls-creds': 'none'" },
     { REFUSE "mode", { TCG, .no_dest = true, .disks = { RAW } },
       by_parameter, "cpr-reboot", "'mode': 'cpr-reboot'" },
     /* A VFIO device blocks migration as these do, and cannot be had without

@@ -4,7 +4,11 @@
  * does not hears why, and then the same destination takes the same source
  * with the right ones.
  */
+#include <gnutls/gnutls.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "eavesdrop.h"
 #include "loop.h"
@@ -154,6 +158,59 @@ static bool wrong_end(Pair *pair, GError **errp)
            pair_listen(pair, errp) && pair_move(pair, errp);
 }
 
+/* --- with a client that is not ours --- */
+
+static int dial(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_assert_cmpuint(strlen(path), <, sizeof(address.sun_path));
+    strcpy(address.sun_path, path);
+    g_assert_cmpint(connect(fd, (void *)&address, sizeof(address)), ==, 0);
+    return fd;
+}
+
+/* Whether the destination at  shakes hands, by GnuTLS's . */
+static bool shakes_hands(const char *path, const char *priority)
+{
+    gnutls_datum_t key = { (void *)TLS_FILES_KEY, strlen(TLS_FILES_KEY) };
+    gnutls_psk_client_credentials_t creds;
+    gnutls_session_t session;
+    int fd = dial(path), ret;
+
+    gnutls_psk_allocate_client_credentials(&creds);
+    gnutls_psk_set_client_credentials(creds, "qemu", &key, GNUTLS_PSK_KEY_HEX);
+    gnutls_init(&session, GNUTLS_CLIENT);
+    gnutls_priority_set_direct(session, priority, NULL);
+    gnutls_credentials_set(session, GNUTLS_CRD_PSK, creds);
+    gnutls_transport_set_int(session, fd);
+    ret = gnutls_handshake(session);
+    gnutls_deinit(session);
+    gnutls_psk_free_client_credentials(creds);
+    close(fd);
+    return ret == 0;
+}
+
+#define ONLY(version_) \
+    "NORMAL:-VERS-ALL:+VERS-TLS" version_ ":+ECDHE-PSK:+DHE-PSK:+PSK"
+
+static bool old_version(Pair *pair, GError **errp)
+{
+    g_autofree char *path = g_strdup_printf("%s/move", pair->dir);
+
+    if (!prepare(pair, errp)) {
+        return false;
+    }
+    if (shakes_hands(path, ONLY("1.2"))) {
+        return harness_fail(errp, "it speaks TLS 1.2");
+    }
+    if (!shakes_hands(path, ONLY("1.3"))) {
+        return harness_fail(errp, "it does not speak TLS 1.3");
+    }
+    return pair_move(pair, errp);
+}
+
 /* --- with somebody on the line --- */
 
 typedef struct OnTheLine {
@@ -228,7 +285,7 @@ static bool on_the_line(Pair *pair, GError **errp)
 /* Where QEMU itself would not take such a certificate. */
 #define LAX(files_) { "x509", files_, "'sanity-check': false" }
 #define BLIND(files_) { "x509", files_, "'verify-peer': false" }
-#define OLD(priority_) { "psk", "key", "'priority': '" priority_ "'" }
+#define OWN(priority_) { "psk", "key", "'priority': '" priority_ "'" }
 #define TRUST "dest.example"
 #define UNIX_4 .channels = 4
 #define TCP_4 .channels = 4, .address = PAIR_TCP4
@@ -237,6 +294,8 @@ static const Row rows[] = {
     { TLS "psk/1", { TCG, .channels = 1 }, moves, NULL,
       CASE(PSK("key"), PSK("key")) },
     { TLS "psk/4", { KVM, TCP_4 }, moves, NULL, CASE(PSK("key"), PSK("key")) },
+    { TLS "psk/own-priority", { TCG, TCP_4 }, moves, NULL,
+      CASE(OWN("NORMAL:-AES-128-GCM"), PSK("key")) },
     { TLS "x509/1", { TCG, .channels = 1 }, moves, NULL,
       CASE(X509("good"), X509("good"), TRUST) },
     { TLS "x509/4", { KVM, UNIX_4 }, moves, NULL,
@@ -301,9 +360,8 @@ static const Row rows[] = {
       "TLS with the destination|handshake",
       CASE(PSK("key"), X509("good"), .right = X509("good"),
            .right_hostname = TRUST) },
-    { TLS "refuse/old-version", { TCG }, refused,
-      "TLS with the destination|version before 1.3",
-      CASE(OLD("NORMAL:-VERS-TLS1.3"), PSK("key"), .right = PSK("key")) },
+    { TLS "refuse/old-version", { TCG }, old_version, NULL,
+      CASE(PSK("key"), OWN("NORMAL:-VERS-TLS1.3")) },
     { TLS "refuse/wrong-end", { TCG }, wrong_end },
 
     { TLS "line/without", { TCG, UNIX_4 }, on_the_line, NULL,

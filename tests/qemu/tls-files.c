@@ -172,15 +172,14 @@ static bool make_all(const char *path, GError **errp)
     const Subject source = { USE_CLIENT, "source" };
     const Subject old_source = { USE_CLIENT, "source", true };
     Signed ca = sign(&authority, NULL), other = sign(&another, NULL);
-    bool ok =
-        make_key(path, "key", "6b657920666f722073686d6967207465737473", errp) &&
-        make_key(path, "key-other", "616e6f74686572206b657920666f72206974",
-                 errp) &&
-        make_x509(path, "good", &ca, &dest, &source, errp) &&
-        make_x509(path, "other", &other, &dest, &source, errp) &&
-        make_x509(path, "expired", &ca, &old_dest, &old_source, errp) &&
-        make_x509(path, "elsewhere", &ca, &elsewhere, &source, errp) &&
-        make_x509(path, "nobody", &ca, &dest, NULL, errp);
+    bool ok = make_key(path, "key", TLS_FILES_KEY, errp) &&
+              make_key(path, "key-other",
+                       "616e6f74686572206b657920666f72206974", errp) &&
+              make_x509(path, "good", &ca, &dest, &source, errp) &&
+              make_x509(path, "other", &other, &dest, &source, errp) &&
+              make_x509(path, "expired", &ca, &old_dest, &old_source, errp) &&
+              make_x509(path, "elsewhere", &ca, &elsewhere, &source, errp) &&
+              make_x509(path, "nobody", &ca, &dest, NULL, errp);
 
     signed_free(&ca);
     signed_free(&other);

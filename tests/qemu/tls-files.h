@@ -16,6 +16,9 @@
 #include <glib.h>
 #include <stdbool.h>
 
+/* The first of the keys, in hexadecimal, of user "qemu". */
+#define TLS_FILES_KEY "6b657920666f722073686d6967207465737473"
+
 /* Makes a folder with one for each of these; its path, or NULL. */
 char *tls_files_new(GError **errp);
 /* Deletes it and frees @path. */
