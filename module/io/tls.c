@@ -127,19 +127,35 @@ static bool has_room(const ShmigTls *tls)
 }
 
 /*
- * Puts pieces together into @plain, up to a record's worth.  They are memory
- * that the guest writes meanwhile: what is encrypted has to hold still, as
- * some ciphers read it twice.
+ * A page that the guest writes while it is copied is copied again, which the
+ * thread sanitizer cannot know, and it looks into memcpy().
  */
-static size_t gather_live(uint8_t *plain, struct iovec *iov, unsigned *at,
-                          unsigned n)
+#ifdef __SANITIZE_THREAD__
+__attribute__((no_sanitize_thread)) static void copy_live(
+    uint8_t *to, const volatile uint8_t *from, size_t n)
+{
+    while (n--) {
+        *to++ = *from++;
+    }
+}
+#else
+#define copy_live(to, from, n) memcpy(to, from, n)
+#endif
+
+/*
+ * Puts pieces together into @plain, up to a record's worth.  They may be
+ * memory of the guest: what is encrypted has to hold still, as some ciphers
+ * read it twice.
+ */
+static size_t gather(uint8_t *plain, struct iovec *iov, unsigned *at,
+                     unsigned n)
 {
     size_t have = 0;
 
     while (*at < n && have < SHMIG_TLS_PLAIN_BYTES) {
         size_t take = MIN(iov[*at].iov_len, SHMIG_TLS_PLAIN_BYTES - have);
 
-        memcpy(plain + have, iov[*at].iov_base, take);
+        copy_live(plain + have, iov[*at].iov_base, take);
         have += take;
         shmig_iov_advance(iov, at, n, take);
     }
@@ -153,7 +169,7 @@ int shmig_tls_encrypt(ShmigTls *tls, struct iovec *iov, unsigned *at,
     int ret = 0;
 
     while (ret == 0 && *at < n && has_room(tls)) {
-        size_t bytes = gather_live(plain, iov, at, n);
+        size_t bytes = gather(plain, iov, at, n);
 
         ret = bytes ? tls->ops->encrypt(tls, plain, bytes) : 0;
     }

@@ -202,6 +202,22 @@ static void test_stream_stuck(void)
     pair_free(pair);
 }
 
+/*
+ * What a barrier has ordered may be looked at, which the thread sanitizer
+ * cannot know: what orders it are messages from one ring to another.
+ */
+__attribute__((no_sanitize_thread)) static bool same(const uint64_t *a,
+                                                     const uint64_t *b,
+                                                     size_t bytes)
+{
+    for (size_t i = 0; i < bytes / sizeof(*a); i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What was sent before a barrier is at the destination after it. */
 static void test_barrier(gconstpointer opaque)
 {
@@ -217,7 +233,8 @@ static void test_barrier(gconstpointer opaque)
         shmig_region_set(shmig_source_ram_region(pair->source, 0), 0, 4096);
         g_assert_true(pair_settle(pair, 1, &error));
         g_assert_true(shmig_source_barrier(pair->source, 10000, &error));
-        g_assert_cmpmem(pair->source_ram, 16 * MIB, pair->dest_ram, 16 * MIB);
+        g_assert_true(
+            same((void *)pair->source_ram, (void *)pair->dest_ram, 16 * MIB));
     }
     g_assert_cmpint(pair_switch_over(pair, &error), ==, SHMIG_COMMIT_DONE);
     pair_free(pair);
