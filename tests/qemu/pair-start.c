@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command lines of a pair, and starting it. */
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "loop.h"
 #include "pair.h"
@@ -248,6 +250,34 @@ static bool make_source_disks(Pair *pair, GError **errp)
     return true;
 }
 
+/* In place of the image of its own, or what is put on it. */
+static bool give_same(Image *image, const Image *source, const PairDisk *disk,
+                      GError **errp)
+{
+    bool linked = true;
+
+    switch (disk->same_file) {
+    case PAIR_OWN:
+        break;
+    case PAIR_SAME:
+        g_free(image->path);
+        image->path = g_strdup(source->path);
+        return true;
+    case PAIR_SAME_HARD_LINK:
+        unlink(image->file);
+        linked = link(source->file, image->file) == 0;
+        break;
+    case PAIR_SAME_SYMLINK:
+        unlink(image->file);
+        linked = symlink(source->file, image->file) == 0;
+        break;
+    }
+    if (!linked) {
+        return harness_fail(errp, "%s: %s", image->file, g_strerror(errno));
+    }
+    return image_put_on(image, disk->dest_storage, errp);
+}
+
 static bool make_dest_disks(Pair *pair, GError **errp)
 {
     for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
@@ -267,13 +297,8 @@ static bool make_dest_disks(Pair *pair, GError **errp)
         if (!image) {
             return false;
         }
-        if (disk->same_file) {
-            g_free(image->path);
-            image->path = g_strdup(pair->source_disks[i]->path);
-        }
         pair->dest_disks[i] = image;
-        if (!disk->same_file &&
-            !image_put_on(image, disk->dest_storage, errp)) {
+        if (!give_same(image, pair->source_disks[i], disk, errp)) {
             return false;
         }
     }

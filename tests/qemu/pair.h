@@ -25,6 +25,14 @@
 /* Bytes a second of a pair that is slow. */
 #define PAIR_SLOW_BYTES 1048576
 
+/* How the destination comes by the source's own image. */
+typedef enum PairSame {
+    PAIR_OWN, /* it does not */
+    PAIR_SAME,
+    PAIR_SAME_HARD_LINK,
+    PAIR_SAME_SYMLINK,
+} PairSame;
+
 typedef struct PairDisk {
     const char *format;      /* NULL: there is no such disk */
     const char *dest_format; /* default: the same */
@@ -41,7 +49,7 @@ typedef struct PairDisk {
     StorageKind source_storage, dest_storage; /* what an image is put on */
     bool only_source; /* the destination has no such disk */
     bool only_dest;
-    bool same_file; /* the destination opens the source's image */
+    PairSame same_file; /* the destination opens the source's image */
 } PairDisk;
 
 typedef enum PairAddress {
