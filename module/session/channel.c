@@ -22,6 +22,8 @@
 /* For the peer to read why we end; a dead peer must not hold us longer. */
 #define LAST_WORDS_NS 500000000
 #define MAX_CONTROL 16
+/* How often the kernel is asked whether the peer still answers. */
+#define LOOK_NS 250000000
 
 typedef enum ChannelState {
     CHANNEL_RUN,
@@ -42,12 +44,15 @@ struct ShmigChannel {
     ShmigConn *conn;
     ShmigStream *stream;
     GThread *thread;
+    bool can_be_silent;
 
     /* The thread. */
     ChannelState state;
     bool conn_closed;
     bool sending; /* what ops->send() gave is on its way */
     int64_t deadline_ns;
+    int64_t look_ns; /* when the peer is looked for next */
+    ShmigHeard heard;
 
     /* Atomic. */
     int ending;
@@ -248,6 +253,35 @@ static void run(ShmigChannel *channel, int64_t *wait_ns)
     }
 }
 
+/*
+ * The kernel tells nobody of a peer that is merely silent, so it is asked now
+ * and then.
+ */
+static void look(ShmigChannel *channel, int64_t *wait_ns)
+{
+    int64_t now = shmig_now_ns();
+    g_autofree char *text = NULL;
+
+    if (!channel->can_be_silent) {
+        return;
+    }
+    if (now >= channel->look_ns &&
+        shmig_socket_is_silent(channel->fd, &channel->heard, now)) {
+        text = g_strdup_printf("the peer was not heard of on channel %u for "
+                               "%d s; is its host up, and the network?",
+                               channel->index, SHMIG_SOCKET_SILENT_MS / 1000);
+        fail(channel, SHMIG_ERROR_LOST, text);
+        shmig_conn_close(channel->conn, -ETIMEDOUT);
+        return;
+    }
+    if (now >= channel->look_ns) {
+        channel->look_ns = now + LOOK_NS;
+    }
+    if (*wait_ns < 0 || *wait_ns > channel->look_ns - now) {
+        *wait_ns = channel->look_ns - now;
+    }
+}
+
 /* Whether the peer should be told about our fault, and what. */
 static char *last_words(ShmigChannel *channel)
 {
@@ -350,6 +384,7 @@ static void *channel_thread(void *opaque)
             end(channel, &wait_ns);
         } else {
             run(channel, &wait_ns);
+            look(channel, &wait_ns);
         }
         if (is_over(channel)) {
             break;
@@ -387,11 +422,6 @@ void shmig_channel_control(ShmigChannel *channel, uint8_t type, uint16_t flags,
 void shmig_channel_wake(ShmigChannel *channel)
 {
     shmig_ring_wake(channel->ring);
-}
-
-bool shmig_channel_is_silent(ShmigChannel *channel)
-{
-    return shmig_socket_is_silent(channel->fd);
 }
 
 void shmig_channel_end(ShmigChannel *channel)
@@ -434,6 +464,7 @@ ShmigChannel *shmig_channel_new(unsigned index, ShmigLink link,
     channel = g_new0(ShmigChannel, 1);
     channel->index = index;
     channel->fd = link.fd;
+    channel->can_be_silent = shmig_socket_can_be_silent(link.fd);
     channel->fault = fault;
     channel->stats = stats;
     channel->ops = ops;

@@ -5,14 +5,11 @@
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
-#include "shmig/io/socket.h"
 #include "shmig/session/memory.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define SILENCE_CHECK_US (G_USEC_PER_SEC / 2)
 
 ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
 {
@@ -370,48 +367,6 @@ void shmig_source_set_bandwidth(ShmigSource *src, uint64_t bytes_per_s)
     }
 }
 
-/* A channel but the first that has drained for good has nothing to say. */
-static bool may_be_silent(ShmigSource *src, unsigned i)
-{
-    bool may;
-
-    pthread_mutex_lock(&src->lock);
-    may = i > 0 && src->channels[i].final_answered;
-    pthread_mutex_unlock(&src->lock);
-    return may;
-}
-
-static void check_silence(ShmigSource *src)
-{
-    for (unsigned i = 0; i < src->n_channels; i++) {
-        if (!may_be_silent(src, i) &&
-            shmig_channel_is_silent(src->channels[i].channel)) {
-            shmig_source_fail(
-                src, g_error_new(SHMIG_ERROR, SHMIG_ERROR_LOST,
-                                 "the destination was not heard of on channel "
-                                 "%u for %d s; is its host up, and the "
-                                 "network?",
-                                 i, SHMIG_SOCKET_SILENT_MS / 1000));
-            return;
-        }
-    }
-}
-
-/*
- * With the lock held, and the guest stopped: waits for a change.  The kernel
- * tells nobody of a peer that is merely silent, so it is asked now and then.
- */
-static void wait_stopped(ShmigSource *src)
-{
-    int64_t until = g_get_monotonic_time() + SILENCE_CHECK_US;
-
-    if (!shmig_cond_wait_until(&src->cond, &src->lock, until)) {
-        pthread_mutex_unlock(&src->lock);
-        check_silence(src);
-        pthread_mutex_lock(&src->lock);
-    }
-}
-
 bool shmig_source_finish(ShmigSource *src, GError **errp)
 {
     bool ok;
@@ -420,7 +375,7 @@ bool shmig_source_finish(ShmigSource *src, GError **errp)
     wake_all(src);
     pthread_mutex_lock(&src->lock);
     while (!shmig_fault_is_set(&src->fault) && src->n_final < src->n_channels) {
-        wait_stopped(src);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     ok = !failed(src, errp);
     pthread_mutex_unlock(&src->lock);
@@ -431,7 +386,7 @@ bool shmig_source_finish(ShmigSource *src, GError **errp)
 static bool wait_flag(ShmigSource *src, const bool *flag)
 {
     while (!*flag && !shmig_fault_is_set(&src->fault)) {
-        wait_stopped(src);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     return *flag;
 }
@@ -447,7 +402,7 @@ ShmigCommit shmig_source_commit(ShmigSource *src,
     /* READY may overtake what the other channels say. */
     while (src->n_drained < src->n_channels &&
            !shmig_fault_is_set(&src->fault)) {
-        wait_stopped(src);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     wait_flag(src, &src->ready);
     pthread_mutex_unlock(&src->lock);
