@@ -207,6 +207,9 @@ static bool start_dest(Pair *pair, GError **errp)
     if (!o->dest_runs) {
         add(args, "-S");
     }
+    if (o->enter && !o->enter(true, errp)) {
+        return false;
+    }
     pair->dest = machine_start("destination", pair->dir, args, errp);
     if (!pair->dest || o->no_listen) {
         return pair->dest != NULL;
@@ -218,6 +221,9 @@ static bool start_source(Pair *pair, GError **errp)
 {
     g_autoptr(GPtrArray) args = common_arguments(pair, true);
 
+    if (pair->options.enter && !pair->options.enter(false, errp)) {
+        return false;
+    }
     pair->source = machine_start("source", pair->dir, args, errp);
     return pair->source != NULL;
 }

@@ -83,6 +83,8 @@ typedef struct PairOptions {
     bool no_listen; /* -incoming defer, and migrate-incoming is the test's */
     bool dest_survives; /* exit-on-error=false; needs defer */
     bool no_dest;       /* there is none, and nothing listens */
+    /* Called before a QEMU is started, which gets what this thread has. */
+    bool (*enter)(bool dest, GError **errp);
 } PairOptions;
 
 typedef struct Pair {
