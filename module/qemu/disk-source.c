@@ -218,7 +218,7 @@ static void offer_kept(ShmigOffer *offer)
 }
 
 /*
- * What the block layer does not serve is refused by name, unless
+ * What the block layer does not serve is refused by name, unless @selection
  * says which disks travel: then it was left out on purpose.
  */
 static bool leave_outside_disks(ShmigOffer *offer, const char *selection,
