@@ -22,6 +22,8 @@ static const MigrationCapability refused[] = {
     MIGRATION_CAPABILITY_ZERO_COPY_SEND,
     MIGRATION_CAPABILITY_RDMA_PIN_ALL,
     MIGRATION_CAPABILITY_DIRTY_LIMIT,
+    /* Is half of postcopy: migrate-start-postcopy would start the guest. */
+    MIGRATION_CAPABILITY_DIRTY_BITMAPS,
 };
 
 bool shmig_check_capabilities(Error **errp)

@@ -154,6 +154,7 @@ static const Refused capabilities[] = {
     { "background-snapshot", NULL },
     { "release-ram", NULL },
     { "rdma-pin-all", NULL },
+    { "dirty-bitmaps", NULL },
     {},
 };
 
