@@ -262,7 +262,9 @@ static void look(ShmigChannel *channel, int64_t *wait_ns)
     int64_t now = shmig_now_ns();
     g_autofree char *text = NULL;
 
-    if (!channel->can_be_silent) {
+    if (!channel->can_be_silent ||
+        (channel->ops->is_patient &&
+         channel->ops->is_patient(channel->opaque))) {
         return;
     }
     if (now >= channel->look_ns &&

@@ -42,6 +42,11 @@ typedef struct ShmigChannelOps {
     bool (*may_end_stream)(void *opaque);
     /* Whether the peer may hear of a fault.  Optional: yes. */
     bool (*may_say_fault)(void *opaque);
+    /*
+     * Whether a silent peer is waited for, as long as the transport does,
+     * since nothing is gained by giving up sooner.  Optional: no.
+     */
+    bool (*is_patient)(void *opaque);
     /* A control frame is given to the connection.  Optional. */
     void (*control_sent)(void *opaque, uint8_t type);
     /*

@@ -188,6 +188,20 @@ static void on_over(void *opaque)
     shmig_apply_stop(dc->apply);
 }
 
+/* From READY on COMMIT may be on its way, and then RUNNING. */
+static bool is_patient(void *opaque)
+{
+    ShmigDestChannel *dc = opaque;
+    ShmigDest *dest = dc->dest;
+    bool patient;
+
+    pthread_mutex_lock(&dest->lock);
+    patient =
+        dest->state == SHMIG_DEST_LOADED || dest->state == SHMIG_DEST_OWNER;
+    pthread_mutex_unlock(&dest->lock);
+    return patient;
+}
+
 static void on_failed(void *opaque, GError *error)
 {
     ShmigDestChannel *dc = opaque;
@@ -244,6 +258,7 @@ const ShmigChannelOps shmig_dest_channel_ops = {
     .payload = on_payload,
     .send = on_send,
     .sent = on_sent,
+    .is_patient = is_patient,
     .control_sent = on_control_sent,
     .quiet = on_quiet,
     .over = on_over,

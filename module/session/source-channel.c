@@ -453,6 +453,15 @@ static bool may_say_fault(void *opaque)
     return sc == &sc->src->channels[0] || !is_committed(sc);
 }
 
+/*
+ * After COMMIT the guest stays stopped here whatever happens: the sooner the
+ * end, the more often a person would have to look where it is.
+ */
+static bool is_patient(void *opaque)
+{
+    return is_committed(opaque);
+}
+
 static void on_failed(void *opaque, GError *error)
 {
     ShmigSourceChannel *sc = opaque;
@@ -470,6 +479,7 @@ const ShmigChannelOps shmig_source_channel_ops = {
     .sent = on_sent,
     .may_end_stream = may_end_stream,
     .may_say_fault = may_say_fault,
+    .is_patient = is_patient,
     .control_sent = on_control_sent,
     .quiet = on_quiet,
     .failed = on_failed,

@@ -250,8 +250,13 @@ bool pair_settle(Pair *pair, uint64_t below_bytes, GError **errp)
     return true;
 }
 
-static bool yes(void *opaque)
+static bool may_commit(void *opaque)
 {
+    Pair *pair = opaque;
+
+    if (pair->before_commit) {
+        pair->before_commit(pair);
+    }
     return true;
 }
 
@@ -278,7 +283,7 @@ ShmigCommit pair_switch_over(Pair *pair, GError **errp)
 
     if (shmig_source_harvest(pair->source, true) >= 0 &&
         shmig_source_finish(pair->source, errp)) {
-        result = shmig_source_commit(pair->source, yes, NULL, errp);
+        result = shmig_source_commit(pair->source, may_commit, pair, errp);
     }
     if (result != SHMIG_COMMIT_DONE) {
         pair_wait(pair, &pair->failed);

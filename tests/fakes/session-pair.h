@@ -12,7 +12,9 @@
 
 #define PAIR_MAX_DISKS 4
 
-typedef struct Pair {
+typedef struct Pair Pair;
+
+struct Pair {
     /* Set by the test before pair_connect(). */
     unsigned channels;
     bool tcp;
@@ -23,6 +25,8 @@ typedef struct Pair {
     ShmigDisk *source_disk[PAIR_MAX_DISKS];
     ShmigDisk *dest_disk[PAIR_MAX_DISKS]; /* NULL: the check refuses it */
     const char *problem;                  /* the check says this, if set */
+    /* pair_switch_over(), right before COMMIT.  NULL: nothing. */
+    void (*before_commit)(Pair *pair);
 
     ShmigSource *source;
     ShmigDest *dest;
@@ -37,7 +41,7 @@ typedef struct Pair {
     /* Under the lock. */
     bool connected, drained, commit, failed;
     GError *dest_error;
-} Pair;
+};
 
 /* Two 1 MiB-page-aligned RAM images, zeroed. */
 Pair *pair_new(unsigned channels, bool tcp, uint64_t ram_bytes);

@@ -209,6 +209,35 @@ static void before_ready(void)
     pair_free(pair);
 }
 
+static void *heal(void *opaque)
+{
+    /* Longer than either side waits for a silent peer otherwise. */
+    g_usleep(4500000);
+    set_link(true);
+    return NULL;
+}
+
+static void cut(Pair *pair)
+{
+    set_link(false);
+    g_thread_unref(g_thread_new("heal", heal, NULL));
+}
+
+/* COMMIT is lost at first: neither side gives up what it arrives for. */
+static void after_commit(void)
+{
+    Pair *pair = pair_new(2, true, MIB);
+    g_autoptr(GError) error = NULL;
+
+    pair->before_commit = cut;
+    g_assert_true(pair_start(pair, &error));
+    pair_start_ram(pair);
+    g_assert_cmpint(pair_switch_over(pair, &error), ==, SHMIG_COMMIT_DONE);
+    g_assert_no_error(error);
+    g_assert_false(pair->failed);
+    pair_free(pair);
+}
+
 /* --- a network of their own --- */
 
 typedef void Test(void);
@@ -246,6 +275,7 @@ int main(int argc, char **argv)
         { "/session/silence/slow-disk", disk_is_slow },
         { "/session/silence/slow-disk-and-dead", dead_while_disk_is_slow },
         { "/session/silence/before-ready", before_ready },
+        { "/session/silence/after-commit", after_commit },
     };
 
     g_test_init(&argc, &argv, NULL);
