@@ -11,7 +11,7 @@
 #   tree_label    its name in sentences
 #   tree_patches  the directory of BASE, series and patches
 #   tree_src      the tree
-#   tree_unused   what is not unpacked
+#   tree_unused   what is not unpacked, if anything
 #   tree_ours     what others than the series put into the tree
 tree_of() {
     tree_project=$1
@@ -24,6 +24,13 @@ tree_of() {
         tree_unused='*/roms'
         tree_ours='/migration/shmig/ /tests/shmig/
             /configs/devices/*/shmig.mak'
+        ;;
+    libvirt)
+        tree_label=libvirt
+        tree_patches=$libvirt_patch_dir
+        tree_src=$libvirt_src
+        tree_unused=
+        tree_ours=
         ;;
     *)
         fail "there is no series for \"$1\""
@@ -65,12 +72,14 @@ tree_tarball() {
         "the series in $tree_patches needs a new base"
 }
 
-# The tarball leaves out what Debian packages elsewhere; QEMU's build has to
-# do without that too.
-qemu_adapt() {
-    sed -i '/^pycotap/d' "$1/pythondeps.toml"
-    sed -i 's/unpack_edk2_blobs = bzip2.found()/unpack_edk2_blobs = false/' \
-        "$1/meson.build"
+# tree_adapt DIR: changes what cannot be built as it comes.
+tree_adapt() {
+    if [ "$tree_project" = qemu ]; then
+        # Debian packages these elsewhere, and so they are not there.
+        sed -i '/^pycotap/d' "$1/pythondeps.toml"
+        sed -i 's/unpack_edk2_blobs = bzip2.found()/unpack_edk2_blobs = false/' \
+            "$1/meson.build"
+    fi
 }
 
 # tree_unpack TARBALL DIR: makes DIR a git tree with the one commit.
@@ -78,8 +87,8 @@ tree_unpack() {
     rm -rf "$2"
     mkdir -p "$2"
     tar -xf "$1" -C "$2" --no-same-owner --strip-components=1 \
-        --exclude="$tree_unused"
-    "${tree_project}_adapt" "$2"
+        ${tree_unused:+--exclude="$tree_unused"}
+    tree_adapt "$2"
     tree_git "$2" init -q -b shmig
     # A pattern names files in the tree and none here.
     (
