@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Moving a domain by virsh migrate. */
+#include "loop.h"
+#include "move.h"
+
+/* A migration that takes longer hangs. */
+#define MOVE_SECONDS 120
+
+Virsh *move_start(Domain *domain, Host from, const char *flags, GError **errp)
+{
+    return virsh_start(domain_hosts(domain), from, errp,
+                       "migrate --live %s " DOMAIN_NAME " qemu+tcp://%s/system",
+                       flags, host_name(host_other(from)));
+}
+
+bool move_domain(Domain *domain, Host from, const char *flags, GError **errp)
+{
+    Virsh *virsh = move_start(domain, from, flags, errp);
+    bool moved = virsh && virsh_wait(virsh, MOVE_SECONDS, errp);
+
+    virsh_free(virsh);
+    return moved;
+}
+
+char *move_fails(Domain *domain, Host from, const char *flags, GError **errp)
+{
+    Virsh *virsh = move_start(domain, from, flags, errp);
+    g_autoptr(GError) error = NULL;
+    char *said = NULL;
+
+    if (!virsh) {
+        return NULL;
+    }
+    if (virsh_wait(virsh, MOVE_SECONDS, &error)) {
+        harness_fail(errp, "the domain was moved with %s", flags);
+    } else if (!virsh_ended(virsh)) {
+        g_propagate_error(errp, g_steal_pointer(&error));
+    } else {
+        said = g_strdup(virsh_output(virsh));
+    }
+    virsh_free(virsh);
+    return said;
+}
+
+bool move_and_prove(Domain *domain, Host from, const char *flags,
+                    const char *directory, GError **errp)
+{
+    Host to = host_other(from);
+    g_autofree char *all = g_strconcat("--suspend ", flags, NULL);
+    g_autofree char *resumed = NULL;
+
+    if (!move_domain(domain, from, all, errp) ||
+        !domain_compare(domain, to, directory, errp)) {
+        return false;
+    }
+    resumed = host_virsh(domain_hosts(domain), to, errp, "resume " DOMAIN_NAME);
+    return resumed && domain_runs_on(domain, to, errp) &&
+           domain_verify(domain, to, errp);
+}
+
+bool move_left_nothing(Domain *domain, Host host, const char *directory,
+                       GError **errp)
+{
+    Host other = host_other(host);
+    g_autofree char *files = NULL;
+
+    if (!domain_runs_on(domain, host, errp) ||
+        !domain_verify(domain, host, errp)) {
+        return false;
+    }
+    files = domain_files(domain, other, directory, errp);
+    if (files && *files) {
+        return harness_fail(errp, "%s has files of the domain left: %s",
+                            host_name(other), files);
+    }
+    return files != NULL;
+}

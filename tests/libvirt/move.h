@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Moving a domain from one host to the other by virsh migrate. */
+#ifndef TESTS_LIBVIRT_MOVE_H
+#define TESTS_LIBVIRT_MOVE_H
+
+#include "domain.h"
+
+/* Starts virsh migrate --live with more @flags on host @from. */
+Virsh *move_start(Domain *domain, Host from, const char *flags, GError **errp);
+
+/* The same, to its end, which is a good one. */
+bool move_domain(Domain *domain, Host from, const char *flags, GError **errp);
+
+/* The same, which has to fail; returns what virsh said, or NULL. */
+char *move_fails(Domain *domain, Host from, const char *flags, GError **errp);
+
+/*
+ * Moves it with its guest paused on arrival, compares the disks of both sides
+ * as they were at switch-over, and has the guest go on and prove all it has.
+ * Images are in @directory on the other host.
+ */
+bool move_and_prove(Domain *domain, Host from, const char *flags,
+                    const char *directory, GError **errp);
+
+/* After a failure: it runs on @host alone, still has all its bytes, and the
+ * other host has no files of it in @directory. */
+bool move_left_nothing(Domain *domain, Host host, const char *directory,
+                       GError **errp);
+
+#endif
