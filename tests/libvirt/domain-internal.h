@@ -8,7 +8,6 @@
 #define DOMAIN_DISK_MIB 40
 
 /* Below /var/lib/libvirt of both hosts. */
-#define DOMAIN_SERIAL "serial"
 #define DOMAIN_TEMPLATE "template"
 
 /* The guest's serial line on a host. */
@@ -22,6 +21,7 @@ typedef struct DomainLine {
 
 struct Domain {
     Hosts *hosts;
+    const char *name;
     DomainOptions options;
     DomainLine lines[HOSTS];
     Image *images[DOMAIN_MAX_DISKS]; /* on host A, at first */

@@ -16,12 +16,14 @@ static void G_GNUC_PRINTF(2, 3) add(GString *xml, const char *format, ...)
     g_string_append_c(xml, '\n');
 }
 
-static void add_disk(GString *xml, const DomainDisk *disk, unsigned i)
+static void add_disk(GString *xml, const char *name, const DomainDisk *disk,
+                     unsigned i)
 {
     add(xml, "<disk type='file' device='disk'>");
     add(xml, "<driver name='qemu' type='%s' discard='unmap' %s/>", disk->format,
         disk->driver ? disk->driver : "");
-    add(xml, "<source file='" DOMAIN_IMAGES "/disk%u.%s'/>", i, disk->format);
+    add(xml, "<source file='" DOMAIN_IMAGES "/%s-%u.%s'/>", name, i,
+        disk->format);
     add(xml, "<target dev='vd%c' bus='virtio'/>", 'a' + i);
     add(xml, "%s</disk>", disk->more ? disk->more : "");
 }
@@ -31,12 +33,14 @@ static void add_devices(GString *xml, const Domain *domain)
     add(xml, "<devices>");
     add(xml, "<emulator>" LIB "/qemu-system-x86_64</emulator>");
     for (unsigned i = 0; i < domain_disks(domain); i++) {
-        add_disk(xml, &domain->options.disks[i], i);
+        add_disk(xml, domain->name, &domain->options.disks[i], i);
     }
     add(xml, "<controller type='usb' model='none'/>");
-    add(xml, "<serial type='unix'>"
-             "<source mode='connect' path='" LIB "/" DOMAIN_SERIAL "'/>"
-             "</serial>");
+    add(xml,
+        "<serial type='unix'>"
+        "<source mode='connect' path='" LIB "/%s.serial'/>"
+        "</serial>",
+        domain->name);
     add(xml, "<memballoon model='none'/>");
     add(xml, "</devices>");
 }
@@ -48,8 +52,7 @@ char *domain_xml(const Domain *domain)
 
     add(xml, "<domain type='%s'>",
         g_str_equal(o->accel, "kvm") ? "kvm" : "qemu");
-    add(xml, "<name>" DOMAIN_NAME "</name>");
-    add(xml, "<uuid>5ca1ab1e-0000-4000-8000-000000000001</uuid>");
+    add(xml, "<name>%s</name>", domain->name);
     add(xml, "<memory unit='MiB'>%u</memory>",
         o->memory_mib ? o->memory_mib : MEMORY_MIB);
     add(xml, "<vcpu>%u</vcpu>", o->vcpus ? o->vcpus : 1);

@@ -24,10 +24,16 @@
 /* What a guest does before it is asked for proof. */
 #define VERIFY_BEATS 50
 #define BEAT_SECONDS 30
+#define LINE_SECONDS 10
 
 Hosts *domain_hosts(const Domain *domain)
 {
     return domain->hosts;
+}
+
+const char *domain_name(const Domain *domain)
+{
+    return domain->name;
 }
 
 unsigned domain_disks(const Domain *domain)
@@ -63,7 +69,9 @@ static bool listen_on(Domain *domain, Host host, GError **errp)
     struct sockaddr_un address = { .sun_family = AF_UNIX };
 
     line->host = host;
-    line->path = host_path(domain->hosts, host, DOMAIN_SERIAL);
+    g_autofree char *name = g_strconcat(domain->name, ".serial", NULL);
+
+    line->path = host_path(domain->hosts, host, name);
     g_strlcpy(address.sun_path, line->path, sizeof(address.sun_path));
     line->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (line->fd < 0 ||
@@ -106,7 +114,7 @@ Image domain_image(const Domain *domain, Host host, const char *directory,
 {
     const char *format = domain->options.disks[i].format;
     g_autofree char *dir = directory_path(domain, host, directory);
-    char *path = g_strdup_printf("%s/disk%u.%s", dir, i, format);
+    char *path = g_strdup_printf("%s/%s-%u.%s", dir, domain->name, i, format);
 
     return (Image) { .path = path, .format = format };
 }
@@ -128,7 +136,9 @@ char *domain_files(const Domain *domain, Host host, const char *directory,
         return NULL;
     }
     while ((name = g_dir_read_name(dir))) {
-        g_string_append_printf(files, "%s%s", files->len ? " " : "", name);
+        if (g_str_has_prefix(name, domain->name)) {
+            g_string_append_printf(files, "%s%s", files->len ? " " : "", name);
+        }
     }
     return g_string_free(g_steal_pointer(&files), FALSE);
 }
@@ -155,7 +165,7 @@ static bool make_images(Domain *domain, GError **errp)
     uint64_t bytes = (o->disk_mib ? o->disk_mib : DOMAIN_DISK_MIB) * MIB;
 
     for (unsigned i = 0; i < domain_disks(domain); i++) {
-        g_autofree char *name = g_strdup_printf("disk%u", i);
+        g_autofree char *name = g_strdup_printf("%s-%u", domain->name, i);
         Image *image = image_new(dir, name, o->disks[i].format, bytes,
                                  REGION_MIB * MIB, o->disks[i].content, errp);
 
@@ -176,29 +186,50 @@ static bool make_template(Domain *domain, GError **errp)
            image_run_program(errp, "cp", one, other, NULL);
 }
 
-static bool start(Domain *domain, GError **errp)
+static bool has_line(void *opaque)
+{
+    const DomainLine *line = opaque;
+
+    return line->guest;
+}
+
+/* QEMU has connected by then, but nobody may have looked. */
+static Guest *guest_of(Domain *domain, Host host, GError **errp)
+{
+    DomainLine *line = &domain->lines[host];
+
+    if (!loop_wait(has_line, line, LINE_SECONDS)) {
+        harness_fail(errp, "the guest's serial line is not there on %s",
+                     host_name(host));
+    }
+    return line->guest;
+}
+
+char *domain_do(Domain *domain, Host host, const char *command, GError **errp)
+{
+    return host_virsh(domain->hosts, host, errp, "%s %s", command,
+                      domain->name);
+}
+
+static bool define(Domain *domain, GError **errp)
 {
     g_autofree char *xml = domain_xml(domain);
-    g_autofree char *path = host_path(domain->hosts, HOST_A, "vm.xml");
-    g_autofree char *defined = NULL, *started = NULL;
+    g_autofree char *path = host_path(domain->hosts, HOST_A, "definition.xml");
+    g_autofree char *defined = NULL;
 
-    if (!listen_on(domain, HOST_A, errp) || !listen_on(domain, HOST_B, errp) ||
-        !make_template(domain, errp) || !make_images(domain, errp) ||
-        !g_file_set_contents(path, xml, -1, errp)) {
-        return false;
+    if (g_file_set_contents(path, xml, -1, errp)) {
+        defined = host_virsh(domain->hosts, HOST_A, errp,
+                             "define /var/lib/libvirt/definition.xml");
     }
-    defined = host_virsh(domain->hosts, HOST_A, errp,
-                         "define /var/lib/libvirt/vm.xml");
-    started =
-        defined ? host_virsh(domain->hosts, HOST_A, errp, "start " DOMAIN_NAME)
-                : NULL;
-    if (!started) {
-        return false;
-    }
-    if (!domain->lines[HOST_A].guest) {
-        return harness_fail(errp, "the guest's serial line is not there");
-    }
-    return guest_wait_ready(domain->lines[HOST_A].guest, READY_SECONDS, errp);
+    return defined != NULL;
+}
+
+bool domain_start(Domain *domain, GError **errp)
+{
+    g_autofree char *started = domain_do(domain, HOST_A, "start", errp);
+    Guest *guest = started ? guest_of(domain, HOST_A, errp) : NULL;
+
+    return guest && guest_wait_ready(guest, READY_SECONDS, errp);
 }
 
 Domain *domain_new(Hosts *hosts, const DomainOptions *options, GError **errp)
@@ -207,8 +238,11 @@ Domain *domain_new(Hosts *hosts, const DomainOptions *options, GError **errp)
 
     domain->hosts = hosts;
     domain->options = *options;
+    domain->name = options->name ? options->name : "vm";
     domain->lines[HOST_A].fd = domain->lines[HOST_B].fd = -1;
-    if (!start(domain, errp)) {
+    if (!listen_on(domain, HOST_A, errp) || !listen_on(domain, HOST_B, errp) ||
+        !make_template(domain, errp) || !make_images(domain, errp) ||
+        !define(domain, errp) || !domain_start(domain, errp)) {
         domain_free(domain);
         return NULL;
     }
@@ -217,13 +251,10 @@ Domain *domain_new(Hosts *hosts, const DomainOptions *options, GError **errp)
 
 static void forget(Domain *domain, Host host)
 {
-    static const char *const commands[] = {
-        "destroy " DOMAIN_NAME,
-        "undefine --nvram " DOMAIN_NAME,
-    };
+    static const char *const commands[] = { "destroy", "undefine --nvram" };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
-        g_free(host_virsh(domain->hosts, host, NULL, "%s", commands[i]));
+        g_free(domain_do(domain, host, commands[i], NULL));
     }
     domain_delete_files(domain, host, NULL, NULL);
 }
@@ -246,14 +277,16 @@ char *domain_state(Domain *domain, Host host, GError **errp)
 {
     g_autofree char *names =
         host_virsh(domain->hosts, host, errp, "list --all --name");
+    g_auto(GStrv) name = NULL;
 
     if (!names) {
         return NULL;
     }
-    if (!strstr(names, DOMAIN_NAME)) {
+    name = g_strsplit(names, "\n", -1);
+    if (!g_strv_contains((const char *const *)name, domain->name)) {
         return g_strdup("none");
     }
-    return host_virsh(domain->hosts, host, errp, "domstate " DOMAIN_NAME);
+    return domain_do(domain, host, "domstate", errp);
 }
 
 bool domain_runs_on(Domain *domain, Host host, GError **errp)
@@ -261,6 +294,7 @@ bool domain_runs_on(Domain *domain, Host host, GError **errp)
     Host other = host_other(host);
     g_autofree char *here = domain_state(domain, host, errp);
     g_autofree char *there = here ? domain_state(domain, other, errp) : NULL;
+    Guest *guest;
 
     if (!there) {
         return false;
@@ -273,18 +307,15 @@ bool domain_runs_on(Domain *domain, Host host, GError **errp)
         return harness_fail(errp, "the guest's state on %s is \"%s\"",
                             host_name(other), there);
     }
-    return guest_wait_beats(domain->lines[host].guest, VERIFY_BEATS,
-                            BEAT_SECONDS, errp);
+    guest = guest_of(domain, host, errp);
+    return guest && guest_wait_beats(guest, VERIFY_BEATS, BEAT_SECONDS, errp);
 }
 
 bool domain_verify(Domain *domain, Host host, GError **errp)
 {
-    Guest *guest = domain->lines[host].guest;
+    Guest *guest = guest_of(domain, host, errp);
 
-    if (!guest) {
-        return harness_fail(errp, "no QEMU was started on %s", host_name(host));
-    }
-    return guest_wait_beats(guest, VERIFY_BEATS, BEAT_SECONDS, errp) &&
+    return guest && guest_wait_beats(guest, VERIFY_BEATS, BEAT_SECONDS, errp) &&
            guest_verify(guest, domain_disks(domain), errp);
 }
 

@@ -23,6 +23,7 @@ typedef struct DomainDisk {
 } DomainDisk;
 
 typedef struct DomainOptions {
+    const char *name;    /* default "vm"; that of one is no part of another's */
     const char *accel;   /* "kvm" or "tcg" */
     unsigned vcpus;      /* default 1 */
     unsigned memory_mib; /* default 64 */
@@ -30,10 +31,6 @@ typedef struct DomainOptions {
     unsigned disk_mib;   /* size of each disk, default 40 */
     DomainDisk disks[DOMAIN_MAX_DISKS];
 } DomainOptions;
-
-/* One name for all: each test has a domain of its own, and it is the only
- * one then. */
-#define DOMAIN_NAME "vm"
 
 typedef struct Domain Domain;
 
@@ -43,6 +40,7 @@ Domain *domain_new(Hosts *hosts, const DomainOptions *options, GError **errp);
 void domain_free(Domain *domain);
 
 Hosts *domain_hosts(const Domain *domain);
+const char *domain_name(const Domain *domain);
 unsigned domain_disks(const Domain *domain);
 
 /* Its guest as that host's QEMU shows it; the QEMU started last, of several.
@@ -55,13 +53,18 @@ Image domain_image(const Domain *domain, Host host, const char *directory,
                    unsigned i);
 void image_clear(Image *image);
 
-/* The names of files in @directory of that host that are not there on a host
- * where the domain has never been: "" for none. */
+/* The names of its images in @directory of that host, "" for none. */
 char *domain_files(const Domain *domain, Host host, const char *directory,
                    GError **errp);
 /* Deletes them. */
 bool domain_delete_files(const Domain *domain, Host host, const char *directory,
                          GError **errp);
+
+/* Starts it on host A, and waits until its guest has begun its work. */
+bool domain_start(Domain *domain, GError **errp);
+
+/* virsh COMMAND with the name of the domain, as host_virsh(). */
+char *domain_do(Domain *domain, Host host, const char *command, GError **errp);
 
 /* What virsh domstate says; "none" where it is not known. */
 char *domain_state(Domain *domain, Host host, GError **errp);

@@ -9,8 +9,8 @@
 Virsh *move_start(Domain *domain, Host from, const char *flags, GError **errp)
 {
     return virsh_start(domain_hosts(domain), from, errp,
-                       "migrate --live %s " DOMAIN_NAME " qemu+tcp://%s/system",
-                       flags, host_name(host_other(from)));
+                       "migrate --live %s %s qemu+tcp://%s/system", flags,
+                       domain_name(domain), host_name(host_other(from)));
 }
 
 bool move_domain(Domain *domain, Host from, const char *flags, GError **errp)
@@ -53,7 +53,7 @@ bool move_and_prove(Domain *domain, Host from, const char *flags,
         !domain_compare(domain, to, directory, errp)) {
         return false;
     }
-    resumed = host_virsh(domain_hosts(domain), to, errp, "resume " DOMAIN_NAME);
+    resumed = domain_do(domain, to, "resume", errp);
     return resumed && domain_runs_on(domain, to, errp) &&
            domain_verify(domain, to, errp);
 }
