@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <glib-unix.h>
-#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -14,6 +13,7 @@
 
 #include "domain-internal.h"
 #include "loop.h"
+#include "machine.h"
 
 /* The region of each disk that the guest writes. */
 #define REGION_MIB 4
@@ -127,54 +127,62 @@ void image_clear(Image *image)
 char *domain_files(const Domain *domain, Host host, const char *directory,
                    GError **errp)
 {
-    g_autofree char *path = directory_path(domain, host, directory);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, errp);
-    g_autoptr(GString) files = g_string_new(NULL);
-    const char *name;
+    g_autofree char *pattern = g_strconcat(domain->name, "-*", NULL);
 
-    if (!dir) {
-        return NULL;
-    }
-    while ((name = g_dir_read_name(dir))) {
-        if (g_str_has_prefix(name, domain->name)) {
-            g_string_append_printf(files, "%s%s", files->len ? " " : "", name);
-        }
-    }
-    return g_string_free(g_steal_pointer(&files), FALSE);
+    return host_run(domain->hosts, host, errp, "find",
+                    directory ? directory : DOMAIN_IMAGES, "-name", pattern,
+                    NULL);
 }
 
-bool domain_delete_files(const Domain *domain, Host host, const char *directory,
-                         GError **errp)
+bool domain_delete_files(const Domain *domain, Host host, GError **errp)
 {
-    g_autofree char *names = domain_files(domain, host, directory, errp);
-    g_autofree char *dir = directory_path(domain, host, directory);
-    g_auto(GStrv) name = names ? g_strsplit(names, " ", -1) : NULL;
+    g_autofree char *pattern = g_strconcat(domain->name, "-*", NULL);
+    g_autofree char *done =
+        host_run(domain->hosts, host, errp, "find", DOMAIN_IMAGES, "-name",
+                 pattern, "-delete", NULL);
 
-    for (unsigned i = 0; name && name[i]; i++) {
-        g_autofree char *path = g_build_filename(dir, name[i], NULL);
+    return done != NULL;
+}
 
-        g_unlink(path);
-    }
-    return names != NULL;
+static uint64_t disk_bytes(const Domain *domain)
+{
+    const DomainOptions *o = &domain->options;
+
+    return (o->disk_mib ? o->disk_mib : DOMAIN_DISK_MIB) * MIB;
 }
 
 static bool make_images(Domain *domain, GError **errp)
 {
     g_autofree char *dir = directory_path(domain, HOST_A, NULL);
-    const DomainOptions *o = &domain->options;
-    uint64_t bytes = (o->disk_mib ? o->disk_mib : DOMAIN_DISK_MIB) * MIB;
 
     for (unsigned i = 0; i < domain_disks(domain); i++) {
+        const DomainDisk *disk = &domain->options.disks[i];
         g_autofree char *name = g_strdup_printf("%s-%u", domain->name, i);
-        Image *image = image_new(dir, name, o->disks[i].format, bytes,
-                                 REGION_MIB * MIB, o->disks[i].content, errp);
 
-        if (!image) {
+        domain->images[i] =
+            image_new(dir, name, disk->format, disk_bytes(domain),
+                      REGION_MIB * MIB, disk->content, errp);
+        if (!domain->images[i]) {
             return false;
         }
-        domain->images[i] = image;
     }
     return true;
+}
+
+bool domain_put_images(const Domain *domain, Host host, GError **errp)
+{
+    g_autofree char *size =
+        g_strdup_printf("%" G_GUINT64_FORMAT, disk_bytes(domain));
+    bool made = true;
+
+    for (unsigned i = 0; made && i < domain_disks(domain); i++) {
+        Image image = domain_image(domain, host, NULL, i);
+
+        made = image_run_program(errp, machine_qemu_img(), "create", "-q", "-f",
+                                 image.format, image.path, size, NULL);
+        image_clear(&image);
+    }
+    return made;
 }
 
 static bool make_template(Domain *domain, GError **errp)
@@ -256,7 +264,7 @@ static void forget(Domain *domain, Host host)
     for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
         g_free(domain_do(domain, host, commands[i], NULL));
     }
-    domain_delete_files(domain, host, NULL, NULL);
+    domain_delete_files(domain, host, NULL);
 }
 
 void domain_free(Domain *domain)

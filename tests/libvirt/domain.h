@@ -53,12 +53,14 @@ Image domain_image(const Domain *domain, Host host, const char *directory,
                    unsigned i);
 void image_clear(Image *image);
 
-/* The names of its images in @directory of that host, "" for none. */
+/* Paths of its images in @directory of that host, or below; "" for none. */
 char *domain_files(const Domain *domain, Host host, const char *directory,
                    GError **errp);
-/* Deletes them. */
-bool domain_delete_files(const Domain *domain, Host host, const char *directory,
-                         GError **errp);
+/* Deletes those in or below the usual directory. */
+bool domain_delete_files(const Domain *domain, Host host, GError **errp);
+
+/* Makes empty images there of the sizes and formats that it has. */
+bool domain_put_images(const Domain *domain, Host host, GError **errp);
 
 /* Starts it on host A, and waits until its guest has begun its work. */
 bool domain_start(Domain *domain, GError **errp);

@@ -11,7 +11,11 @@ Virsh *move_start(Domain *domain, Host from, const char *flags, GError **errp);
 /* The same, to its end, which is a good one. */
 bool move_domain(Domain *domain, Host from, const char *flags, GError **errp);
 
-/* The same, which has to fail; returns what virsh said, or NULL. */
+/* A migration that has to fail: frees @virsh (NULL: the error is set) and
+ * returns what it said, or NULL. */
+char *move_said(Virsh *virsh, GError **errp);
+
+/* Both. */
 char *move_fails(Domain *domain, Host from, const char *flags, GError **errp);
 
 /*
