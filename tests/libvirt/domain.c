@@ -116,7 +116,7 @@ Image domain_image(const Domain *domain, Host host, const char *directory,
     g_autofree char *dir = directory_path(domain, host, directory);
     char *path = g_strdup_printf("%s/%s-%u.%s", dir, domain->name, i, format);
 
-    return (Image) { .path = path, .format = format };
+    return (Image) { .path = path, .file = path, .format = format };
 }
 
 void image_clear(Image *image)

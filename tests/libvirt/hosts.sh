@@ -140,13 +140,14 @@ daemon_start() {
         give_up "libvirtd of host-$1 does not start; see $dir/$1/log"
 }
 
+# Returns once it has ended; it may have done so by itself.
 daemon_kill() {
     # shellcheck disable=SC2016 # expanded by the host's shell
     host_spawn "$1" sh -c '
-        pid=$(cat /run/libvirtd.pid)
-        kill -KILL "$pid"
+        pid=$(cat /run/libvirtd.pid 2>/dev/null) || exit 0
+        kill -KILL "$pid" 2>/dev/null || true
         rm /run/libvirtd.pid
-        tail --pid="$pid" -f /dev/null'
+        tail -s 0.05 --pid="$pid" -f /dev/null'
 }
 
 connect_hosts() {

@@ -186,7 +186,7 @@ static const Case ways[] = {
                              "migration_address = \"fd77::2\"" } },
     { MOVE "ports", { TCG, .disks = { RAW } }, moves_there, SHARED_NOTHING,
       .config = { [HOST_B] = "migration_port_min = 5005\n"
-                             "migration_port_max = 5005" } },
+                             "migration_port_max = 5006" } },
 };
 /* clang-format on */
 
