@@ -92,6 +92,15 @@ static inline uint64_t shmig_stripe_granules(const ShmigRegion *region)
     return SHMIG_STRIPE_BYTES >> region->granule_shift;
 }
 
+/* How many granules @bytes are, the last one maybe in part. */
+static inline uint64_t shmig_region_granules(const ShmigRegion *region,
+                                             uint64_t bytes)
+{
+    uint64_t granule_bytes = (uint64_t)1 << region->granule_shift;
+
+    return (bytes + granule_bytes - 1) >> region->granule_shift;
+}
+
 /* The stripe that @granule is in. */
 static inline uint64_t shmig_stripe_of(const ShmigRegion *region,
                                        uint64_t granule)

@@ -5,6 +5,11 @@
  * A slot takes a run of pending granules and goes FREE → READING (status,
  * then read, extent by extent) → READ → SENDING → FREE.  Slots go out in the
  * order they were taken.
+ *
+ * A slot that turns out to be in a longer hole takes what is pending of it in
+ * the channel's stripes that follow, and becomes one long record of zeroes.
+ * What it took is asked for once more, for it may have been written just
+ * before; what is no hole any more becomes pending again.
  */
 #include "shmig/disk/bulk.h"
 #include "shmig/base/buffer.h"
@@ -15,6 +20,11 @@
 
 /* Zeroes within data travel as zero records from this size on. */
 #define ZERO_GRANULE 4096
+/*
+ * How long such a record gets, of the channel's own stripes: a destination
+ * that has to write the zeroes is not kept from everything else for long.
+ */
+#define HOLE_BYTES (64ull << 20)
 
 typedef enum SlotState {
     SLOT_FREE,
@@ -32,7 +42,8 @@ typedef struct Slot {
     uint64_t mark;  /* payloads to be popped first */
     uint32_t disk;
     uint64_t offset, length;
-    uint64_t at; /* what is read up to here */
+    uint64_t at;   /* what is read up to here */
+    bool hole_run; /* all of it is a hole, and longer than the buffer */
     uint8_t *buffer;
     uint64_t hole[SHMIG_MAX_PAYLOAD / ZERO_GRANULE / 64]; /* bit: known zero */
 } Slot;
@@ -97,12 +108,118 @@ static void slot_submit(Slot *slot, ShmigDiskCmd cmd, uint64_t length)
     shmig_disk_submit(bulk->disks[slot->disk].disk, bulk->ring, &slot->req);
 }
 
+/* The granule behind the slot's last one. */
+static uint64_t slot_end(const Slot *slot)
+{
+    const ShmigRegion *region = slot->bulk->disks[slot->disk].region;
+
+    return shmig_region_granules(region, slot->offset + slot->length);
+}
+
+static void slot_set_end(Slot *slot, uint64_t granule)
+{
+    const ShmigRegion *region = slot->bulk->disks[slot->disk].region;
+
+    slot->length = MIN(granule << region->granule_shift, region->length_bytes) -
+                   slot->offset;
+}
+
+/*
+ * The next granules of the channel's stripes in [*first, end), within one
+ * stripe: how many, or 0.
+ */
+static uint64_t own_granules(const ShmigBulk *bulk, const ShmigRegion *region,
+                             uint64_t *first, uint64_t end)
+{
+    uint64_t per_stripe = shmig_stripe_granules(region);
+    uint64_t stripe = *first / per_stripe;
+    uint64_t own =
+        shmig_stripe_from(region->id, stripe, bulk->channel, bulk->channels);
+
+    if (own != stripe) {
+        *first = own * per_stripe;
+    }
+    return *first < end ? MIN((own + 1) * per_stripe, end) - *first : 0;
+}
+
+/* Takes what is pending up to the end of the hole at @hole_end bytes. */
+static bool slot_grow(Slot *slot, uint64_t hole_end)
+{
+    ShmigBulk *bulk = slot->bulk;
+    ShmigRegion *region = bulk->disks[slot->disk].region;
+    uint64_t end = hole_end == region->length_bytes
+                       ? region->n_granules
+                       : hole_end >> region->granule_shift;
+    uint64_t at = slot_end(slot), n;
+    bool grown = false;
+
+    /*
+     * A granule that is not pending ends the run: what it holds was sent, or
+     * is queued, and the record must not cover it.
+     */
+    while ((n = own_granules(bulk, region, &at, end)) &&
+           shmig_region_all(region, at, n)) {
+        slot->mark =
+            shmig_lane_take_more(bulk->lane, slot->index, region, at, n);
+        at += n;
+        slot_set_end(slot, at);
+        grown = true;
+    }
+    return grown;
+}
+
+/* What the slot took from @granule on becomes pending again. */
+static void slot_give_back(Slot *slot, uint64_t granule)
+{
+    ShmigBulk *bulk = slot->bulk;
+    ShmigRegion *region = bulk->disks[slot->disk].region;
+    uint64_t end = slot_end(slot), at = slot->offset >> region->granule_shift;
+    uint64_t kept = at, n;
+
+    for (; (n = own_granules(bulk, region, &at, end)); at += n) {
+        if (at < granule) {
+            n = MIN(n, granule - at);
+            kept = at + n;
+        } else {
+            shmig_region_set(region, at, n);
+        }
+    }
+    slot_set_end(slot, kept);
+}
+
+/* The second answer about the part that the slot has grown by. */
+static void hole_confirmed(Slot *slot)
+{
+    const ShmigRegion *region = slot->bulk->disks[slot->disk].region;
+    uint64_t hole_end =
+        slot->at + (slot->req.extent_zero ? slot->req.extent_bytes : 0);
+
+    if (hole_end < slot->offset + slot->length) {
+        slot_give_back(slot, hole_end >> region->granule_shift);
+    }
+    slot->at = slot->offset + slot->length;
+    slot->state = SLOT_READ;
+}
+
 static void status_done(Slot *slot)
 {
     uint64_t end = slot->offset + slot->length;
     uint64_t bytes = MIN(slot->req.extent_bytes, end - slot->at);
     uint64_t from = slot->at - slot->offset;
 
+    if (slot->hole_run) {
+        hole_confirmed(slot);
+        return;
+    }
+    if (slot->at == slot->offset && slot->req.extent_zero &&
+        slot->req.extent_bytes > slot->length &&
+        slot_grow(slot, slot->at + slot->req.extent_bytes)) {
+        slot->hole_run = true;
+        slot->at = end;
+        slot_submit(slot, SHMIG_DISK_STATUS,
+                    slot->offset + slot->length - slot->at);
+        return;
+    }
     /*
      * Whole granules only, except at the end: so that every read starts
      * aligned in the buffer and on the disk.
@@ -139,8 +256,14 @@ static void slot_done(ShmigOp *op, int res)
 
 static void slot_step(Slot *slot)
 {
+    ShmigBulk *bulk = slot->bulk;
     uint64_t end = slot->offset + slot->length;
 
+    if (slot->at == slot->offset) {
+        /* The slot may be the beginning of a long hole. */
+        end = MIN(end + HOLE_BYTES * bulk->channels,
+                  bulk->disks[slot->disk].region->length_bytes);
+    }
     if (slot->at < end) {
         slot_submit(slot, SHMIG_DISK_STATUS, end - slot->at);
     } else {
@@ -211,6 +334,7 @@ static void slot_take(ShmigBulk *bulk, Slot *slot, uint64_t first, uint64_t n)
     slot->at = slot->offset;
     slot->order = bulk->order++;
     slot->state = SLOT_READING;
+    slot->hole_run = false;
     memset(slot->hole, 0, sizeof(slot->hole));
     slot->mark = shmig_lane_take(bulk->lane, slot->index, region, first, n);
     slot_step(slot);
@@ -261,19 +385,44 @@ static uint64_t run_length(const Slot *slot, uint64_t at, bool *zero)
     return MIN(at, slot->length) - from;
 }
 
+static void mark_sent(ShmigDiskSource *source, uint64_t first, uint64_t n)
+{
+    uint64_t again = shmig_region_mark_sent(source->region, first, n);
+
+    if (again) {
+        shmig_count(&source->stats.resent_bytes,
+                    again << source->region->granule_shift);
+    }
+}
+
+static void hole_batch(Slot *slot, ShmigBatch *batch)
+{
+    ShmigDiskSource *source = &slot->bulk->disks[slot->disk];
+    unsigned shift = source->region->granule_shift;
+    uint64_t at = slot->offset >> shift, end = slot_end(slot), n;
+
+    shmig_batch_add(batch, source->region->id, slot->offset, slot->length,
+                    NULL);
+    for (; (n = own_granules(slot->bulk, source->region, &at, end)); at += n) {
+        mark_sent(source, at, n);
+        shmig_count(&source->stats.zero_bytes,
+                    MIN((at + n) << shift, source->region->length_bytes) -
+                        (at << shift));
+    }
+}
+
 static void slot_batch(Slot *slot, ShmigBatch *batch)
 {
     ShmigDiskSource *source = &slot->bulk->disks[slot->disk];
-    uint64_t granule = (uint64_t)1 << source->region->granule_shift;
-    uint64_t at = 0, again;
+    uint64_t first = slot->offset >> source->region->granule_shift;
+    uint64_t at = 0;
 
-    again = shmig_region_mark_sent(
-        source->region, slot->offset >> source->region->granule_shift,
-        (slot->length + granule - 1) >> source->region->granule_shift);
-    if (again) {
-        shmig_count(&source->stats.resent_bytes, again * granule);
-    }
     shmig_batch_reset(batch);
+    if (slot->hole_run) {
+        hole_batch(slot, batch);
+        return;
+    }
+    mark_sent(source, first, slot_end(slot) - first);
     while (at < slot->length) {
         bool zero;
         uint64_t n = run_length(slot, at, &zero);

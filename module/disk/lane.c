@@ -116,14 +116,18 @@ static uint64_t push(ShmigLane *lane, ShmigInline *list)
     return lane->queued_bytes - before;
 }
 
+/* Whether there is no room for a payload of @length bytes. */
 static bool is_full(const ShmigLane *lane, uint64_t length)
 {
-    return lane->queued_bytes + length > lane->max_queued_bytes;
+    return lane->queued_bytes + sizeof(ShmigInline) + length >
+           lane->max_queued_bytes;
 }
 
 /*
  * Pieces a granule at a time and joins neighbours that are to be sent, so
- * that an aligned write stays one payload.  Returns what it costs to send:
+ * that an aligned write stays one payload.  Of a write that is longer than
+ * the room in the queue the beginning is queued: one that left a short queue
+ * empty each time would not be held back.  Returns what it costs to send:
  * bytes queued, and those of granules that became pending.
  */
 static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
@@ -133,7 +137,6 @@ static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
     uint64_t granule_bytes = (uint64_t)1 << region->granule_shift;
     uint64_t at = offset, end = offset + length, run = offset;
     uint64_t cost = 0;
-    bool full = is_full(lane, length);
 
     while (at < end) {
         uint64_t granule = at >> region->granule_shift;
@@ -147,7 +150,8 @@ static uint64_t sort_out(ShmigLane *lane, ShmigRegion *region,
              * carried the write out, and the read comes after the bit is
              * cleared.
              */
-        } else if (full || is_copying(lane, region->id, at, stop - at)) {
+        } else if (is_full(lane, stop - run) ||
+                   is_copying(lane, region->id, at, stop - at)) {
             cost += shmig_region_set(region, granule, 1) * granule_bytes;
         } else {
             send = true;
@@ -179,10 +183,12 @@ static bool is_free(const ShmigLane *lane, const ShmigRegion *region,
 }
 
 /*
- * For how long a write is held back that costs @bytes to send: until those
- * before it are released, and then for its own share.
+ * For how long a write is held back that costs @bytes to send and found
+ * @queued_bytes in the queue: until those before it are released, and then for
+ * its own share.
  */
-static int64_t hold_back_ns(ShmigLane *lane, uint64_t bytes)
+static int64_t hold_back_ns(ShmigLane *lane, uint64_t queued_bytes,
+                            uint64_t bytes)
 {
     uint64_t half = lane->max_queued_bytes / 2;
     int64_t now, before, delay;
@@ -191,7 +197,7 @@ static int64_t hold_back_ns(ShmigLane *lane, uint64_t bytes)
         return 0;
     }
     /* Of the write that gets over the half, what is over it. */
-    bytes = MIN(bytes, lane->queued_bytes - half);
+    bytes -= MIN(bytes, half - MIN(half, queued_bytes));
     now = lane->clock_ns();
     before = MAX(lane->release_ns - now, 0);
     delay = MIN(before + bytes * 1e9 / (lane->bytes_per_s * HELD_PART),
@@ -207,6 +213,7 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
     uint64_t first = offset >> region->granule_shift;
     uint64_t last = (offset + length - 1) >> region->granule_shift;
     ShmigInline *list = NULL;
+    uint64_t queued_bytes, cost;
     int64_t delay = 0;
 
     /*
@@ -226,13 +233,14 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
         list = make_run(region, stats, offset, length, buf);
     }
     pthread_mutex_lock(&lane->lock);
+    queued_bytes = lane->queued_bytes;
     if (lane->closed) {
         shmig_region_set_bytes(region, offset, length);
-    } else if (list && is_free(lane, region, offset, length)) {
-        delay = hold_back_ns(lane, push(lane, g_steal_pointer(&list)));
     } else {
-        delay = hold_back_ns(
-            lane, sort_out(lane, region, stats, offset, length, buf));
+        cost = list && is_free(lane, region, offset, length)
+                   ? push(lane, g_steal_pointer(&list))
+                   : sort_out(lane, region, stats, offset, length, buf);
+        delay = hold_back_ns(lane, queued_bytes, cost);
     }
     pthread_mutex_unlock(&lane->lock);
     shmig_inline_free(list);
@@ -253,6 +261,23 @@ uint64_t shmig_lane_take(ShmigLane *lane, unsigned slot, ShmigRegion *region,
     lane->copying[slot].region = region->id;
     lane->copying[slot].offset = first << region->granule_shift;
     lane->copying[slot].length = n << region->granule_shift;
+    shmig_region_clear(region, first, n);
+    mark = lane->n_pushed;
+    pthread_mutex_unlock(&lane->lock);
+    return mark;
+}
+
+uint64_t shmig_lane_take_more(ShmigLane *lane, unsigned slot,
+                              ShmigRegion *region, uint64_t first, uint64_t n)
+{
+    uint64_t end = (first + n) << region->granule_shift;
+    uint64_t mark;
+
+    pthread_mutex_lock(&lane->lock);
+    g_assert(lane->copying[slot].region == region->id &&
+             lane->copying[slot].offset + lane->copying[slot].length <=
+                 first << region->granule_shift);
+    lane->copying[slot].length = end - lane->copying[slot].offset;
     shmig_region_clear(region, first, n);
     mark = lane->n_pushed;
     pthread_mutex_unlock(&lane->lock);

@@ -79,6 +79,12 @@ int64_t shmig_lane_written(ShmigLane *lane, ShmigRegion *region,
  */
 uint64_t shmig_lane_take(ShmigLane *lane, unsigned slot, ShmigRegion *region,
                          uint64_t first, uint64_t n);
+/*
+ * The same for granules behind those of @slot, which is then all of the bytes
+ * from its first to its last granule; the mark is the new one.
+ */
+uint64_t shmig_lane_take_more(ShmigLane *lane, unsigned slot,
+                              ShmigRegion *region, uint64_t first, uint64_t n);
 /* The channel: the frame of @slot is given to the connection. */
 void shmig_lane_release(ShmigLane *lane, unsigned slot);
 

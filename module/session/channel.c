@@ -255,7 +255,8 @@ static char *last_words(ShmigChannel *channel)
     g_autoptr(GError) error = shmig_fault_get(channel->fault);
 
     if (!error || error->code == SHMIG_ERROR_PEER ||
-        error->code == SHMIG_ERROR_LOST) {
+        (channel->ops->may_say_fault &&
+         !channel->ops->may_say_fault(channel->opaque))) {
         return NULL;
     }
     return shmig_text_clean(error->message, strlen(error->message));

@@ -5,9 +5,10 @@
  * has; hands out what it receives; ends together with the session.
  *
  * Ending: shmig_channel_end() makes the channel tell the peer why (an ERROR
- * frame, unless the fault came from the peer or the line; without a fault,
- * what is queued and the rest of the stream), wait shortly for the peer to
- * close, and its thread finish once nothing is in flight.
+ * frame, unless the fault came from the peer; without a fault, what is queued
+ * and the rest of the stream), wait shortly for the peer to close, and its
+ * thread finish once nothing is in flight.  A connection that was lost is told
+ * on those that stand.
  */
 #ifndef SHMIG_SESSION_CHANNEL_H
 #define SHMIG_SESSION_CHANNEL_H
@@ -36,6 +37,8 @@ typedef struct ShmigChannelOps {
     void (*sent)(void *opaque);
     /* Whether the peer may hear of the end of the stream.  Optional: yes. */
     bool (*may_end_stream)(void *opaque);
+    /* Whether the peer may hear of a fault.  Optional: yes. */
+    bool (*may_say_fault)(void *opaque);
     /* A control frame is given to the connection.  Optional. */
     void (*control_sent)(void *opaque, uint8_t type);
     /*

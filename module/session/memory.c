@@ -32,8 +32,7 @@ static uint64_t queue_bytes(unsigned channels)
 {
     uint64_t of_one = SHMIG_SOURCE_QUEUE_BYTES / channels;
 
-    return SHMIG_SOURCE_QUEUE_BYTES +
-           channels * MIN(of_one, SHMIG_MAX_PAYLOAD / 2);
+    return SHMIG_SOURCE_QUEUE_BYTES + channels * MIN(of_one, SHMIG_MAX_PAYLOAD);
 }
 
 ShmigMemory shmig_memory_source(unsigned channels)

@@ -42,10 +42,11 @@
 /*
  * When the destination has not applied more than this of a channel's disk
  * payload, its disks are behind and RAM goes first.  With the frame that goes
- * beyond it, it has to fit into the destination's buffers for the channel
+ * beyond it, it should fit into the destination's buffers for the channel
  * (memory.c: 24 of 1 MiB over all, at most 6 each): what is more waits in the
- * connection, and the RAM behind it too.  For the usual 4 channels it is
- * twice what a destination applies before it says so, and the disks of a
+ * connection, and the RAM behind it too.  It does with up to 12 channels; with
+ * more, a buffer for each frame is what is missing.  For the usual 4 channels
+ * it is twice what a destination applies before it says so, and the disks of a
  * connection with 50 ms of latency get 80 MiB/s a channel while there is RAM
  * to send; without, nothing waits.
  */
@@ -421,20 +422,35 @@ static bool may_close(ShmigSourceChannel *sc)
     return may;
 }
 
+static bool is_committed(const ShmigSourceChannel *sc)
+{
+    ShmigSource *src = sc->src;
+    bool committed;
+
+    pthread_mutex_lock(&src->lock);
+    committed = src->committed;
+    pthread_mutex_unlock(&src->lock);
+    return committed;
+}
+
 /*
  * A stream that QEMU closes before it gives the guest away is one it gives
  * up, and it says why in a moment: the destination is to hear that first.
  */
-static bool on_stream_end(void *opaque)
+static bool may_end_stream(void *opaque)
+{
+    return is_committed(opaque);
+}
+
+/*
+ * Once COMMIT is on its way the guest is the destination's.  An ERROR that came
+ * there before it, on another channel, would leave the guest to nobody.
+ */
+static bool may_say_fault(void *opaque)
 {
     ShmigSourceChannel *sc = opaque;
-    ShmigSource *src = sc->src;
-    bool may;
 
-    pthread_mutex_lock(&src->lock);
-    may = src->committed;
-    pthread_mutex_unlock(&src->lock);
-    return may;
+    return sc == &sc->src->channels[0] || !is_committed(sc);
 }
 
 static void on_failed(void *opaque, GError *error)
@@ -452,7 +468,8 @@ const ShmigChannelOps shmig_source_channel_ops = {
     .frame = on_frame,
     .send = on_send,
     .sent = on_sent,
-    .may_end_stream = on_stream_end,
+    .may_end_stream = may_end_stream,
+    .may_say_fault = may_say_fault,
     .control_sent = on_control_sent,
     .quiet = on_quiet,
     .failed = on_failed,

@@ -48,6 +48,6 @@ CONFIG_EDU=y
 CONFIG_IVSHMEM_DEVICE=y
 CONFIG_WDT_IB6300ESB=y
 
-# Devices that cannot migrate, for the tests of the refusal
+# Devices of the host
 CONFIG_VFIO=y
 CONFIG_VFIO_PCI=y

@@ -17,7 +17,7 @@ qemu_options="--target-list=x86_64-softmmu
 
 qemu_targets="qemu-system-x86_64 qemu-img qemu-io qemu-nbd
     tests/qtest/migration-test tests/qtest/qmp-cmd-test
-    tests/qtest/test-hmp"
+    tests/qtest/test-hmp tests/unit/test-vmstate"
 
 # The tests of module/qemu, which QEMU's build makes once the series enters
 # their folder.

@@ -285,6 +285,11 @@ void raw_dest_expect_told(RawDest *raw, ShmigCommit result,
         if (raw->peer[i].fd >= 0) {
             g_autofree char *words = raw_last_words(&raw->peer[i]);
 
+            if (i > 0 && result == SHMIG_COMMIT_UNKNOWN) {
+                /* It could overtake COMMIT. */
+                g_assert_null(words);
+                continue;
+            }
             g_assert_nonnull(words);
             g_assert_nonnull(strstr(raw->error->message, words));
         }

@@ -73,7 +73,8 @@ void raw_dest_say_drained(RawDest *raw, unsigned channel);
 void raw_dest_end(RawDest *raw);
 /* Waits; the source's error contains @sentence. */
 void raw_dest_expect(RawDest *raw, ShmigCommit result, const char *sentence);
-/* The same; and the source said so on each channel that was joined. */
+/* The same; and the source said so on each channel that was joined, after
+ * COMMIT on channel 0 only. */
 void raw_dest_expect_told(RawDest *raw, ShmigCommit result,
                           const char *sentence);
 

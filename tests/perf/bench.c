@@ -3,7 +3,9 @@
  * How shmig compares with what QEMU offers for the same, measured in turns:
  * docs/benchmarking.md says what is measured, and why in this way.
  */
+#include <errno.h>
 #include <glib-unix.h>
+#include <glib/gstdio.h>
 #include <math.h>
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -250,6 +252,10 @@ static bool check(const Bench *bench, GError **errp)
     }
     if (bench->runs < 1 || bench->runs > 1000) {
         return harness_fail(errp, "--runs must be from 1 to 1000");
+    }
+    if (bench->profile && g_mkdir_with_parents(bench->profile, 0755) < 0) {
+        return harness_fail(errp, "--profile=%s: %s", bench->profile,
+                            g_strerror(errno));
     }
     return true;
 }

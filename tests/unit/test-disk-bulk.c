@@ -294,10 +294,137 @@ static void test_buffers_are_bounded(void)
     world_free(w);
 }
 
+/* The only record of the next frame is of zeroes, and these. */
+static void check_hole(World *w, uint64_t offset, uint64_t length)
+{
+    shmig_bulk_fill(w->bulk, MIB);
+    g_assert_true(next(w));
+    g_assert_cmpuint(w->batch.n_records, ==, 1);
+    check_record(w, 0, 0, SHMIG_RECORD_ZERO, offset, length);
+    shmig_bulk_sent(w->bulk);
+}
+
+static void test_long_hole(void)
+{
+    World *w = world_new(4 * STRIPE + 512, 0, 1, 1);
+
+    pend(w, 0, 0, UINT64_MAX);
+    check_hole(w, 0, 4 * STRIPE + 512);
+    g_assert_true(shmig_bulk_done(w->bulk));
+    g_assert_cmpuint(w->disks[0].stats.zero_bytes, ==, 4 * STRIPE + 512);
+    g_assert_cmpuint(fake_disk_calls(w->fake[0], SHMIG_DISK_READ), ==, 0);
+    /* Sent again, all of it counts. */
+    pend(w, 0, 0, UINT64_MAX);
+    check_hole(w, 0, 4 * STRIPE + 512);
+    g_assert_cmpuint(w->disks[0].stats.resent_bytes, ==, 4 * STRIPE + GRANULE);
+    world_free(w);
+}
+
+/* A destination that has to write zeroes gets them in bearable pieces. */
+static void test_very_long_hole(void)
+{
+    World *w = world_new(100 * MIB, 0, 1, 1);
+
+    pend(w, 0, 0, UINT64_MAX);
+    check_hole(w, 0, 65 * MIB);
+    check_hole(w, 65 * MIB, 35 * MIB);
+    g_assert_true(shmig_bulk_done(w->bulk));
+    world_free(w);
+}
+
+/* It ends in a stripe of its own, and leaves those of others alone. */
+static void test_hole_of_two_channels(void)
+{
+    World *w = world_new(5 * STRIPE, 1, 2, 1);
+
+    pend(w, 0, 0, UINT64_MAX);
+    check_hole(w, STRIPE, 3 * STRIPE);
+    g_assert_true(shmig_bulk_done(w->bulk));
+    g_assert_cmpuint(w->disks[0].stats.zero_bytes, ==, 2 * STRIPE);
+    g_assert_cmpuint(w->disks[0].region->pending_granules, ==,
+                     3 * STRIPE / GRANULE);
+    g_assert_true(shmig_region_all(w->disks[0].region, 64, 32));
+    world_free(w);
+}
+
+/* What was sent already, maybe with a guest's bytes, is not zeroed. */
+static void test_hole_beside_what_was_sent(void)
+{
+    World *w = world_new(4 * STRIPE, 0, 1, 1);
+
+    pend(w, 0, 0, UINT64_MAX);
+    shmig_region_clear(w->disks[0].region, 2 * STRIPE / GRANULE + 3, 1);
+    check_hole(w, 0, 2 * STRIPE);
+    check_hole(w, 2 * STRIPE, 3 * GRANULE);
+    check_hole(w, 2 * STRIPE + 4 * GRANULE, 2 * STRIPE - 4 * GRANULE);
+    world_free(w);
+}
+
+static void test_data_behind_a_hole(void)
+{
+    World *w = world_new(4 * STRIPE, 0, 1, 1);
+
+    fake_disk_poke(w->fake[0], 3 * MIB + 512, 512, w->pattern);
+    pend(w, 0, 0, UINT64_MAX);
+    check_hole(w, 0, 3 * MIB);
+    shmig_bulk_fill(w->bulk, MIB);
+    g_assert_true(next(w));
+    g_assert_cmpuint(w->batch.payload, ==, 4 * KIB);
+    world_free(w);
+}
+
+/* A guest writes between the first answer and the hole's being taken. */
+static void test_hole_is_written(void)
+{
+    World *w = world_new(4 * STRIPE, 0, 1, 1);
+
+    fake_disk_set_mode(w->fake[0], FAKE_DISK_HELD);
+    pend(w, 0, 0, UINT64_MAX);
+    shmig_bulk_fill(w->bulk, MIB);
+    fake_disk_poke(w->fake[0], 5 * MIB, 512, w->pattern);
+    shmig_lane_written(&w->lane, w->disks[0].region, &w->disks[0].stats,
+                       5 * MIB, 512, w->pattern);
+    fake_disk_set_mode(w->fake[0], FAKE_DISK_PROMPT);
+    check_hole(w, 0, 5 * MIB);
+    g_assert_true(shmig_region_all(w->disks[0].region, 5 * MIB / GRANULE,
+                                   3 * MIB / GRANULE));
+    shmig_bulk_fill(w->bulk, MIB);
+    g_assert_true(next(w));
+    check_record(w, 0, 0, SHMIG_RECORD_DATA, 5 * MIB, 4 * KIB);
+    g_assert_cmpmem(w->batch.iov[0].iov_base, 512, w->pattern, 512);
+    world_free(w);
+}
+
+/* And between its being taken and its frame: it is copied again. */
+static void test_hole_is_written_late(void)
+{
+    World *w = world_new(4 * STRIPE, 0, 1, 1);
+
+    pend(w, 0, 0, UINT64_MAX);
+    shmig_bulk_fill(w->bulk, MIB);
+    run_out(w);
+    fake_disk_poke(w->fake[0], 5 * MIB, 512, w->pattern);
+    shmig_lane_written(&w->lane, w->disks[0].region, &w->disks[0].stats,
+                       5 * MIB, 512, w->pattern);
+    check_hole(w, 0, 4 * STRIPE);
+    g_assert_cmpuint(w->lane.n_pushed, ==, 0);
+    g_assert_cmpuint(w->disks[0].region->pending_granules, ==, 1);
+    shmig_bulk_fill(w->bulk, MIB);
+    g_assert_true(next(w));
+    check_record(w, 0, 0, SHMIG_RECORD_DATA, 5 * MIB, 4 * KIB);
+    world_free(w);
+}
+
 static void test_own_stripes_of_all_disks(void)
 {
     World *w = world_new(3 * STRIPE, 1, 2, 2);
     uint64_t bytes[N_DISKS] = { 0 };
+
+    for (unsigned i = 0; i < N_DISKS; i++) {
+        for (unsigned at = 0; at < 3 * STRIPE / MIB; at++) {
+            fake_disk_poke(w->fake[i], at * MIB, MIB, w->pattern);
+        }
+    }
 
     pend(w, 0, 0, UINT64_MAX);
     pend(w, 1, 0, UINT64_MAX);
@@ -366,6 +493,14 @@ int main(int argc, char **argv)
     g_test_add_func("/disk/bulk/order", test_order);
     g_test_add_func("/disk/bulk/waits-for-lane", test_waits_for_the_lane);
     g_test_add_func("/disk/bulk/written-while-read", test_written_while_read);
+    g_test_add_func("/disk/bulk/hole/long", test_long_hole);
+    g_test_add_func("/disk/bulk/hole/very-long", test_very_long_hole);
+    g_test_add_func("/disk/bulk/hole/two-channels", test_hole_of_two_channels);
+    g_test_add_func("/disk/bulk/hole/beside-what-was-sent",
+                    test_hole_beside_what_was_sent);
+    g_test_add_func("/disk/bulk/hole/data-behind", test_data_behind_a_hole);
+    g_test_add_func("/disk/bulk/hole/written", test_hole_is_written);
+    g_test_add_func("/disk/bulk/hole/written-late", test_hole_is_written_late);
     g_test_add_func("/disk/bulk/buffers", test_buffers_are_bounded);
     g_test_add_func("/disk/bulk/own-stripes", test_own_stripes_of_all_disks);
     g_test_add_data_func("/disk/bulk/error/read",

@@ -226,6 +226,13 @@ static void test_last_granule_is_short(void)
     world_free(w);
 }
 
+static int64_t test_time_ns;
+
+static int64_t test_clock(void)
+{
+    return test_time_ns;
+}
+
 static void test_full_queue(void)
 {
     World *w = world_new();
@@ -240,6 +247,42 @@ static void test_full_queue(void)
     expect(w, 0, GRANULE, 0);
     write_at(w, n * (uint64_t)GRANULE, GRANULE);
     g_assert_false(is_pending(w, n));
+    world_free(w);
+}
+
+/* The beginning of a write that is longer than the queue goes into it. */
+static void test_longer_than_the_queue(void)
+{
+    World *w = world_new();
+
+    w->lane.max_queued_bytes = 512 * KIB;
+    shmig_lane_set_rate(&w->lane, 10 * MIB);
+    g_assert_cmpint(write_at(w, 0, MIB), >, 0);
+    g_assert_cmpuint(w->lane.queued_bytes, <=, 512 * KIB);
+    for (unsigned i = 0; i < 16; i++) {
+        g_assert_cmpint(is_pending(w, i), ==, i >= 7);
+    }
+    expect(w, 0, 7 * GRANULE, 0);
+    expect_empty(w);
+    world_free(w);
+}
+
+/* So that even writes of that length are held to what can be sent. */
+static void test_outrun_by_long_writes(void)
+{
+    World *w = world_new();
+    uint64_t written = 0;
+
+    w->lane.max_queued_bytes = 512 * KIB;
+    w->lane.clock_ns = test_clock;
+    shmig_lane_set_rate(&w->lane, 20 * MIB);
+    for (test_time_ns = 0; test_time_ns < 5000000000; written += MIB) {
+        test_time_ns += 1000000 + write_at(w, written % (8 * MIB), MIB);
+        /* It is sent at that rate, and the bulk copy reads what it left. */
+        shmig_inline_free(shmig_lane_pop(&w->lane, UINT64_MAX, 100));
+        shmig_region_clear(w->region, 0, 8 * MIB / GRANULE);
+    }
+    g_assert_cmpuint(written, <=, 5 * 20 * MIB);
     world_free(w);
 }
 
@@ -321,13 +364,6 @@ static void test_delay(void)
     shmig_lane_set_rate(&w->lane, 0);
     g_assert_cmpint(write_at(w, 5 * MIB, 512), ==, 0);
     world_free(w);
-}
-
-static int64_t test_time_ns;
-
-static int64_t test_clock(void)
-{
-    return test_time_ns;
 }
 
 /* Writes at once are released one after the other, not all together. */
@@ -437,6 +473,10 @@ int main(int argc, char **argv)
     g_test_add_func("/disk/lane/zeroes", test_zeroes);
     g_test_add_func("/disk/lane/short-granule", test_last_granule_is_short);
     g_test_add_func("/disk/lane/full-queue", test_full_queue);
+    g_test_add_func("/disk/lane/longer-than-the-queue",
+                    test_longer_than_the_queue);
+    g_test_add_func("/disk/lane/outrun-by-long-writes",
+                    test_outrun_by_long_writes);
     g_test_add_func("/disk/lane/full-of-zeroes", test_zeroes_fill_the_queue);
     g_test_add_func("/disk/lane/order-and-marks", test_order_and_marks);
     g_test_add_func("/disk/lane/pop-limits", test_pop_limits);

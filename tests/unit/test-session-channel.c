@@ -15,6 +15,7 @@ typedef struct World {
     ShmigChannel *channel;
     RawPeer peer;
     RawPeer qemu; /* its end of the stream, if there is one */
+    bool silent;  /* constant once it started */
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
@@ -83,6 +84,13 @@ static void on_sent(void *opaque)
     changed(w);
 }
 
+static bool may_say_fault(void *opaque)
+{
+    World *w = opaque;
+
+    return !w->silent;
+}
+
 static void on_control_sent(void *opaque, uint8_t type)
 {
     World *w = opaque;
@@ -135,6 +143,7 @@ static const ShmigChannelOps ops = {
     .frame = on_frame,
     .send = on_send,
     .sent = on_sent,
+    .may_say_fault = may_say_fault,
     .control_sent = on_control_sent,
     .over = on_over,
     .quiet = on_quiet,
@@ -308,13 +317,40 @@ static void test_last_words(void)
     world_free(w);
 }
 
+/* Another connection of the session was lost; this one stands. */
+static void test_another_is_lost(void)
+{
+    World *w = world_new(false);
+    g_autofree char *words = NULL;
+
+    start(w);
+    end_with(w, SHMIG_ERROR_LOST, "the peer closed channel 2");
+    words = raw_last_words(&w->peer);
+    g_assert_cmpstr(words, ==, "the peer closed channel 2");
+    shmig_channel_join(w->channel);
+    world_free(w);
+}
+
 /* What the peer knows already is not said to it. */
-static void test_no_words(gconstpointer code)
+static void test_peer_knows(void)
 {
     World *w = world_new(false);
 
     start(w);
-    end_with(w, GPOINTER_TO_INT(code), "known");
+    end_with(w, SHMIG_ERROR_PEER, "known");
+    expect_end(w);
+    shmig_channel_join(w->channel);
+    world_free(w);
+}
+
+/* The owner of the channel may have a reason to be silent. */
+static void test_silent(void)
+{
+    World *w = world_new(false);
+
+    w->silent = true;
+    start(w);
+    end_with(w, SHMIG_ERROR_LOST, "not for you");
     expect_end(w);
     shmig_channel_join(w->channel);
     world_free(w);
@@ -449,10 +485,10 @@ int main(int argc, char **argv)
     g_test_add_func("/session/channel/end/queued",
                     test_end_says_what_is_queued);
     g_test_add_func("/session/channel/end/last-words", test_last_words);
-    g_test_add_data_func("/session/channel/end/peer-knows",
-                         GINT_TO_POINTER(SHMIG_ERROR_PEER), test_no_words);
-    g_test_add_data_func("/session/channel/end/line-lost",
-                         GINT_TO_POINTER(SHMIG_ERROR_LOST), test_no_words);
+    g_test_add_func("/session/channel/end/another-is-lost",
+                    test_another_is_lost);
+    g_test_add_func("/session/channel/end/peer-knows", test_peer_knows);
+    g_test_add_func("/session/channel/end/silent", test_silent);
     g_test_add_func("/session/channel/end/deaf-peer", test_deaf_peer);
     g_test_add_func("/session/channel/end/peer-stays", test_peer_stays);
     g_test_add_func("/session/channel/end/before-start",

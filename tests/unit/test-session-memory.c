@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MIB (1u << 20)
@@ -20,7 +21,8 @@
 
 static void test_sums(void)
 {
-    const unsigned channels[] = { 1, 2, 4, 12, 13, 24, 25, 32, 48, 63, 64 };
+    const unsigned channels[] = { 1,  2,  4,  12, 13, 16, 24,
+                                  25, 27, 29, 32, 48, 63, 64 };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(channels); i++) {
         unsigned n = channels[i];
@@ -67,46 +69,67 @@ static uint64_t resident(void)
     return kib * 1024ull;
 }
 
-static int image(uint8_t byte)
+/* An image of @bytes, whose last @data_bytes hold @byte. */
+static int image(uint64_t bytes, uint64_t data_bytes, uint8_t byte)
 {
     int fd = memfd_create("image", MFD_CLOEXEC);
-    g_autofree uint8_t *bytes = g_malloc(MIB);
+    g_autofree uint8_t *buf = g_malloc(MIB);
 
-    memset(bytes, byte, MIB);
-    g_assert_cmpint(ftruncate(fd, DISK_BYTES), ==, 0);
-    for (uint64_t at = 0; byte && at < DISK_BYTES; at += MIB) {
-        g_assert_cmpint(pwrite(fd, bytes, MIB, at), ==, MIB);
+    memset(buf, byte, MIB);
+    g_assert_cmpint(ftruncate(fd, bytes), ==, 0);
+    for (uint64_t at = bytes - data_bytes; at < bytes; at += MIB) {
+        g_assert_cmpint(pwrite(fd, buf, MIB, at), ==, MIB);
     }
     return fd;
 }
 
-/* With all of them busy; both sides are in this process. */
-static void test_copy(gconstpointer opaque)
+/* Copies a disk; both sides are in this process. */
+static void copy(unsigned channels, uint64_t bytes, uint64_t data_bytes,
+                 uint64_t bitmap_bytes)
 {
-    Pair *pair = pair_new(GPOINTER_TO_UINT(opaque), false, MIB);
-    int to = image(0), look = dup(to);
+    Pair *pair = pair_new(channels, false, MIB);
+    int to = image(bytes, 0, 0), look = dup(to);
     g_autoptr(GError) error = NULL;
     g_autofree uint8_t *last = g_malloc(MIB);
+    struct stat st;
     uint64_t before;
 
     pair->n_disks = 1;
-    pair->disk_bytes = DISK_BYTES;
-    pair->source_disk[0] = shmig_disk_file_new(image(0x5a), DISK_BYTES);
-    pair->dest_disk[0] = shmig_disk_file_new(to, DISK_BYTES);
+    pair->disk_bytes = bytes;
+    pair->source_disk[0] =
+        shmig_disk_file_new(image(bytes, data_bytes, 0x5a), bytes);
+    pair->dest_disk[0] = shmig_disk_file_new(to, bytes);
     before = resident();
     g_assert_true(pair_start(pair, &error));
     g_assert_true(pair_settle(pair, 1, &error));
     pair_start_ram(pair);
     g_assert_cmpint(pair_switch_over(pair, &error), ==, SHMIG_COMMIT_DONE);
-    g_assert_true(SANITIZED || resident() - before <= 2 * SHMIG_MEMORY_BYTES);
+    g_assert_true(SANITIZED ||
+                  resident() - before <= 2 * SHMIG_MEMORY_BYTES + bitmap_bytes);
     g_test_message("%u channels: %u MiB", pair->channels,
                    (unsigned)((resident() - before) / MIB));
     pair_free(pair);
-    g_assert_cmpint(pread(look, last, MIB, DISK_BYTES - MIB), ==, MIB);
+    g_assert_cmpint(pread(look, last, MIB, bytes - MIB), ==, MIB);
     for (unsigned i = 0; i < MIB; i++) {
         g_assert_cmpuint(last[i], ==, 0x5a);
     }
+    g_assert_cmpint(fstat(look, &st), ==, 0);
+    g_assert_cmpuint(st.st_blocks * UINT64_C(512), ==, data_bytes);
     close(look);
+}
+
+/* With all channels busy. */
+static void test_copy(gconstpointer opaque)
+{
+    copy(GPOINTER_TO_UINT(opaque), DISK_BYTES, DISK_BYTES, 0);
+}
+
+/* What a disk's size costs is its bitmaps, two on each side. */
+static void test_huge(void)
+{
+    const uint64_t bytes = 8ull << 40;
+
+    copy(2, bytes, 32 * MIB, 4 * (bytes >> SHMIG_DISK_GRANULE_SHIFT >> 3));
 }
 
 int main(int argc, char **argv)
@@ -116,6 +139,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/session/memory/sums", test_sums);
     g_test_add_func("/session/memory/few-channels", test_few_channels);
+    g_test_add_func("/session/memory/huge-disk", test_huge);
     for (unsigned i = 0; i < G_N_ELEMENTS(channels); i++) {
         g_autofree char *path =
             g_strdup_printf("/session/memory/copy/%u", channels[i]);
