@@ -25,6 +25,7 @@
 #define VERIFY_BEATS 50
 #define BEAT_SECONDS 30
 #define LINE_SECONDS 10
+#define SLACK_BYTES (1024 * 1024)
 
 Hosts *domain_hosts(const Domain *domain)
 {
@@ -327,6 +328,21 @@ bool domain_verify(Domain *domain, Host host, GError **errp)
            guest_verify(guest, domain_disks(domain), errp);
 }
 
+/* Formats and file systems lay out the same data in their own ways. */
+static bool is_as_thin(const Image *from, const Image *image, GError **errp)
+{
+    int64_t was = image_allocated(from, errp);
+    int64_t is = was < 0 ? -1 : image_allocated(image, errp);
+
+    if (is > was + was / 16 + SLACK_BYTES) {
+        return harness_fail(errp,
+                            "%s takes up %" G_GINT64_FORMAT
+                            " bytes, %s %" G_GINT64_FORMAT,
+                            image->path, is, from->path, was);
+    }
+    return is >= 0;
+}
+
 bool domain_compare(Domain *domain, Host to, const char *directory,
                     GError **errp)
 {
@@ -341,4 +357,19 @@ bool domain_compare(Domain *domain, Host to, const char *directory,
         image_clear(&image);
     }
     return same;
+}
+
+bool domain_is_thin(Domain *domain, Host to, GError **errp)
+{
+    bool thin = true;
+
+    for (unsigned i = 0; thin && i < domain_disks(domain); i++) {
+        Image from = domain_image(domain, host_other(to), NULL, i);
+        Image image = domain_image(domain, to, NULL, i);
+
+        thin = is_as_thin(&from, &image, errp);
+        image_clear(&from);
+        image_clear(&image);
+    }
+    return thin;
 }

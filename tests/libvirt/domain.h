@@ -82,4 +82,7 @@ bool domain_verify(Domain *domain, Host host, GError **errp);
 bool domain_compare(Domain *domain, Host to, const char *directory,
                     GError **errp);
 
+/* Its images on host @to take up no more room than on the other. */
+bool domain_is_thin(Domain *domain, Host to, GError **errp);
+
 #endif

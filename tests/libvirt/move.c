@@ -46,20 +46,28 @@ char *move_fails(Domain *domain, Host from, const char *flags, GError **errp)
     return move_said(move_start(domain, from, flags, errp), errp);
 }
 
+bool move_and_compare(Domain *domain, Host from, const char *flags,
+                      const char *directory, GError **errp)
+{
+    g_autofree char *all = g_strconcat("--suspend ", flags, NULL);
+
+    return move_domain(domain, from, all, errp) &&
+           domain_compare(domain, host_other(from), directory, errp);
+}
+
+bool move_go_on(Domain *domain, Host to, GError **errp)
+{
+    g_autofree char *resumed = domain_do(domain, to, "resume", errp);
+
+    return resumed && domain_runs_on(domain, to, errp) &&
+           domain_verify(domain, to, errp);
+}
+
 bool move_and_prove(Domain *domain, Host from, const char *flags,
                     const char *directory, GError **errp)
 {
-    Host to = host_other(from);
-    g_autofree char *all = g_strconcat("--suspend ", flags, NULL);
-    g_autofree char *resumed = NULL;
-
-    if (!move_domain(domain, from, all, errp) ||
-        !domain_compare(domain, to, directory, errp)) {
-        return false;
-    }
-    resumed = domain_do(domain, to, "resume", errp);
-    return resumed && domain_runs_on(domain, to, errp) &&
-           domain_verify(domain, to, errp);
+    return move_and_compare(domain, from, flags, directory, errp) &&
+           move_go_on(domain, host_other(from), errp);
 }
 
 bool move_left_nothing(Domain *domain, Host host, const char *directory,

@@ -19,10 +19,17 @@ char *move_said(Virsh *virsh, GError **errp);
 char *move_fails(Domain *domain, Host from, const char *flags, GError **errp);
 
 /*
- * Moves it with its guest paused on arrival, compares the disks of both sides
- * as they were at switch-over, and has the guest go on and prove all it has.
- * Images are in @directory on the other host.
+ * Moves it with its guest paused on arrival, and compares the disks of both
+ * sides as they were at switch-over.  Images are in @directory on the other
+ * host.
  */
+bool move_and_compare(Domain *domain, Host from, const char *flags,
+                      const char *directory, GError **errp);
+
+/* Then the guest goes on, on host @to, and proves all it has. */
+bool move_go_on(Domain *domain, Host to, GError **errp);
+
+/* Both. */
 bool move_and_prove(Domain *domain, Host from, const char *flags,
                     const char *directory, GError **errp);
 
