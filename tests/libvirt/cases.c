@@ -71,6 +71,8 @@ static void run(const void *opaque)
     }
     if (error) {
         g_test_fail_printf("%s", error->message);
+        /* Whatever state it left them in is not the next one's. */
+        g_clear_pointer(&hosts, hosts_free);
     }
 }
 

@@ -287,6 +287,7 @@ char *domain_state(Domain *domain, Host host, GError **errp)
     g_autofree char *names =
         host_virsh(domain->hosts, host, errp, "list --all --name");
     g_auto(GStrv) name = NULL;
+    char *state;
 
     if (!names) {
         return NULL;
@@ -295,7 +296,9 @@ char *domain_state(Domain *domain, Host host, GError **errp)
     if (!g_strv_contains((const char *const *)name, domain->name)) {
         return g_strdup("none");
     }
-    return domain_do(domain, host, "domstate", errp);
+    state = domain_do(domain, host, "domstate", NULL);
+    /* It may have gone meanwhile. */
+    return state ? state : g_strdup("none");
 }
 
 bool domain_runs_on(Domain *domain, Host host, GError **errp)
