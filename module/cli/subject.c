@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "exit.h"
 #include "kvm-dirty-log.h"
+#include "shmig/dirty/bitmap.h"
 #include "shmig/dirty/generic.h"
 #include "shmig/dirty/kvm-bitmap.h"
 #include "shmig/dirty/kvm-ring.h"
@@ -204,8 +205,8 @@ static ShmigTracker *make_tracker(Subject *s, const BenchOptions *options,
         vm_on_ring_full(s->vm, ring_full, s);
         return shmig_kvm_ring_new(&ring_ops, s, &region, 1, NULL);
     default:
-        s->log = g_new0(uint64_t, log_words(s));
-        s->slot_log = g_new0(uint64_t, log_words(s));
+        s->log = shmig_bitmap_new(log_words(s));
+        s->slot_log = shmig_bitmap_new(log_words(s));
         return shmig_generic_new(&generic_ops, s, &region, 1);
     }
 }
@@ -243,10 +244,10 @@ void subject_free(Subject *s)
 {
     if (s) {
         s->tracker->ops->free(s->tracker);
+        shmig_bitmap_free(s->log, log_words(s));
+        shmig_bitmap_free(s->slot_log, log_words(s));
         vm_free(s->vm);
         pthread_mutex_destroy(&s->lock);
-        g_free(s->log);
-        g_free(s->slot_log);
         g_free(s);
     }
 }

@@ -67,37 +67,18 @@ void shmig_chunks_set_all(ShmigChunks *chunks, bool stale)
     }
 }
 
-static bool any_bit(const uint64_t *bits, uint64_t n)
+static void make_stale(void *opaque, uint64_t word)
 {
-    uint64_t any = 0;
+    ShmigChunks *chunks = opaque;
 
-    for (uint64_t i = 0; i < n; i++) {
-        any |= bits[i];
-    }
-    return any != 0;
+    set_stale(chunks, word / (chunks->chunk_pages / 64), true);
 }
 
 uint64_t shmig_chunks_merge(ShmigChunks *chunks, uint64_t first_word,
                             const uint64_t *bits, uint64_t n_words)
 {
-    uint64_t chunk_words = chunks->chunk_pages / 64;
-    uint64_t fresh = 0;
-
-    for (uint64_t done = 0; done < n_words;) {
-        uint64_t word = first_word + done;
-        uint64_t chunk = word / chunk_words;
-        uint64_t n = MIN(n_words - done, chunk_words - word % chunk_words);
-
-        if (chunk >= chunks->n_chunks) {
-            break;
-        }
-        if (any_bit(bits + done, n)) {
-            fresh += shmig_region_merge(chunks->region, word, bits + done, n);
-            set_stale(chunks, chunk, true);
-        }
-        done += n;
-    }
-    return fresh;
+    return shmig_region_merge_seen(chunks->region, first_word, bits, n_words,
+                                   make_stale, chunks);
 }
 
 static int arm_one(ShmigChunks *chunks, uint64_t i, ShmigChunkArm *arm,

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "shmig/base/error.h"
+#include "shmig/dirty/bitmap.h"
 #include "shmig/dirty/chunks.h"
 #include "shmig/dirty/generic.h"
 
@@ -63,7 +64,8 @@ void shmig_collect_words(ShmigCollector *collector, uint64_t first_word,
                                                first_word, bits, n_words);
         return;
     }
-    for (uint64_t i = 0; i < n_words; i++) {
+    for (uint64_t i = 0; (i = shmig_bitmap_next(bits, i, n_words)) < n_words;
+         i++) {
         collector->unarmed[first_word + i] |= bits[i];
     }
     collector->fresh +=
@@ -199,7 +201,8 @@ static void generic_free(ShmigTracker *tracker)
         g->ops->free(g->opaque);
     }
     for (unsigned i = 0; g->unarmed && i < g->chunks.n_regions; i++) {
-        g_free(g->unarmed[i]);
+        shmig_bitmap_free(g->unarmed[i],
+                          region_words(g->chunks.regions[i].region));
     }
     g_free(g->unarmed);
     shmig_chunks_destroy(&g->chunks);
@@ -228,7 +231,7 @@ ShmigTracker *shmig_generic_new(const ShmigGenericOps *ops, void *opaque,
     if (g->ops->arm) {
         g->unarmed = g_new0(uint64_t *, n_regions);
         for (unsigned i = 0; i < n_regions; i++) {
-            g->unarmed[i] = g_new0(uint64_t, region_words(regions[i]));
+            g->unarmed[i] = shmig_bitmap_new(region_words(regions[i]));
         }
     }
     return &g->tracker;

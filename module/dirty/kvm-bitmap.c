@@ -38,6 +38,7 @@
 
 #include "shmig/base/error.h"
 #include "shmig/base/range.h"
+#include "shmig/dirty/bitmap.h"
 #include "shmig/dirty/chunks.h"
 #include "shmig/dirty/kvm-bitmap.h"
 
@@ -100,8 +101,8 @@ typedef struct Harvest {
 static uint64_t *get_scratch(ShmigKvmBitmap *kb, uint64_t words)
 {
     if (kb->scratch_words < words) {
-        g_free(kb->scratch);
-        kb->scratch = g_new(uint64_t, words);
+        shmig_bitmap_free(kb->scratch, kb->scratch_words);
+        kb->scratch = shmig_bitmap_new(words);
         kb->scratch_words = words;
     }
     return kb->scratch;
@@ -324,7 +325,7 @@ static void kvm_bitmap_free(ShmigTracker *tracker)
     }
     g_free(kb->clear_words);
     shmig_chunks_destroy(&kb->chunks);
-    g_free(kb->scratch);
+    shmig_bitmap_free(kb->scratch, kb->scratch_words);
     g_free(kb);
 }
 

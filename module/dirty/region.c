@@ -18,15 +18,17 @@
 
 #include <glib.h>
 
+#include "shmig/dirty/bitmap.h"
 #include "shmig/dirty/region.h"
 
 #define WORD_BITS 64u
 
-/* Words that find and merge test together: one cache line. */
-#define LINE_WORDS 8u
-
-/* Words that merge counts ahead of setting them: one bit of a mask a line. */
-#define MERGE_BLOCK_WORDS (64u * LINE_WORDS)
+/*
+ * How many words merge finds before it sets the bits of the first: while it
+ * looks for others, memory can bring the lines of the pending bitmap.  The
+ * atomic operations let nothing be brought before them.
+ */
+#define MERGE_WORDS 64u
 
 /*
  * The baseline x86-64 has no popcnt, and the compiler's substitute is a
@@ -103,16 +105,16 @@ ShmigRegion *shmig_region_new(uint32_t id, ShmigRegionKind kind,
     region->length_bytes = length_bytes;
     region->n_granules = ((length_bytes - 1) >> region->granule_shift) + 1;
     region->n_stripes = (length_bytes - 1) / SHMIG_STRIPE_BYTES + 1;
-    region->pending = g_new0(uint64_t, region_words(region));
-    region->sent = g_new0(uint64_t, region_words(region));
+    region->pending = shmig_bitmap_new(region_words(region));
+    region->sent = shmig_bitmap_new(region_words(region));
     return region;
 }
 
 void shmig_region_free(ShmigRegion *region)
 {
     if (region) {
-        g_free(region->pending);
-        g_free(region->sent);
+        shmig_bitmap_free(region->pending, region_words(region));
+        shmig_bitmap_free(region->sent, region_words(region));
         g_free(region);
     }
 }
@@ -166,113 +168,85 @@ uint64_t shmig_region_set_bytes(ShmigRegion *region, uint64_t offset,
     return shmig_region_set(region, first, last - first + 1);
 }
 
-static inline uint64_t or_words(const uint64_t *bits, uint64_t n)
-{
-    uint64_t any = 0;
+/* Words of a merge that are not 0. */
+typedef struct MergeBatch {
+    uint64_t words[MERGE_WORDS];
+    unsigned n;
+    uint64_t bits; /* in all of them */
+} MergeBatch;
 
-    for (uint64_t i = 0; i < n; i++) {
-        any |= bits[i];
+/* The next ones in [word, end); returns where to go on. */
+static uint64_t find_batch(MergeBatch *batch, const uint64_t *pending,
+                           const uint64_t *bits, uint64_t word, uint64_t end)
+{
+    batch->n = 0;
+    batch->bits = 0;
+    while (batch->n < MERGE_WORDS) {
+        /* In a line that has some, there are often more. */
+        if (word < end && bits[word] == 0) {
+            word = shmig_bitmap_next(bits, word, end);
+        }
+        if (word >= end) {
+            break;
+        }
+        __builtin_prefetch(&pending[word], 1);
+        batch->bits += popcount(bits[word]);
+        batch->words[batch->n++] = word++;
     }
-    return any;
+    return word;
 }
 
-/* fetch_or() of words that are not 0; returns the bits that were clear. */
-static uint64_t merge_words(uint64_t *pending, const uint64_t *bits,
-                            uint64_t n_words, uint64_t last_mask)
+/* Sets the bits of a batch; returns how many were clear before. */
+static uint64_t set_batch(ShmigRegion *region, const MergeBatch *batch,
+                          uint64_t first_word, const uint64_t *bits,
+                          ShmigMergeSeen *seen, void *opaque)
 {
     uint64_t fresh = 0;
 
-    for (uint64_t i = 0; i < n_words; i++) {
-        uint64_t mask = bits[i] & (i == n_words - 1 ? last_mask : ~0ull);
+    count_add(region, batch->bits);
+    for (unsigned i = 0; i < batch->n; i++) {
+        uint64_t word = first_word + batch->words[i];
+        uint64_t mask =
+            bits[batch->words[i]] & word_mask(word, 0, region->n_granules);
+        uint64_t old =
+            __atomic_fetch_or(&region->pending[word], mask, __ATOMIC_RELEASE);
 
-        if (mask) {
-            uint64_t old =
-                __atomic_fetch_or(&pending[i], mask, __ATOMIC_RELEASE);
-
-            fresh += popcount(mask & ~old);
+        fresh += popcount(mask & ~old);
+        if (seen) {
+            seen(opaque, word);
         }
     }
+    count_sub(region, batch->bits - fresh);
     return fresh;
 }
 
-/*
- * merge() of at most MERGE_BLOCK_WORDS words, all before the end.  The first
- * pass counts, and notes which lines the second one has to visit.
- */
-static uint64_t merge_block(ShmigRegion *region, uint64_t first_word,
-                            const uint64_t *bits, uint64_t n_words,
-                            uint64_t last_mask)
-{
-    uint64_t *pending = region->pending + first_word;
-    uint64_t given = 0, fresh = 0, lines = 0;
-
-    for (uint64_t i = 0; i < n_words; i += LINE_WORDS) {
-        uint64_t n = MIN(LINE_WORDS, n_words - i);
-
-        if (or_words(bits + i, n)) {
-            lines |= UINT64_C(1) << i / LINE_WORDS;
-            /* The second pass writes there; a clean bitmap stays cold. */
-            __builtin_prefetch(pending + i, 1);
-            for (uint64_t j = i; j < i + n; j++) {
-                given += popcount(bits[j]);
-            }
-        }
-    }
-    if (given == 0) {
-        return 0;
-    }
-
-    count_add(region, given);
-    for (; lines; lines &= lines - 1) {
-        uint64_t i = __builtin_ctzll(lines) * LINE_WORDS;
-        uint64_t n = MIN(LINE_WORDS, n_words - i);
-
-        fresh += merge_words(pending + i, bits + i, n,
-                             i + n == n_words ? last_mask : ~0ull);
-    }
-    count_sub(region, given - fresh);
-    return fresh;
-}
-
-uint64_t shmig_region_merge(ShmigRegion *region, uint64_t first_word,
-                            const uint64_t *bits, uint64_t n_words)
+uint64_t shmig_region_merge_seen(ShmigRegion *region, uint64_t first_word,
+                                 const uint64_t *bits, uint64_t n_words,
+                                 ShmigMergeSeen *seen, void *opaque)
 {
     uint64_t words = region_words(region);
-    uint64_t fresh = 0;
+    uint64_t word = 0, fresh = 0;
+    MergeBatch batch;
 
     if (first_word >= words) {
         return 0;
     }
     n_words = MIN(n_words, words - first_word);
-    for (uint64_t done = 0; done < n_words; done += MERGE_BLOCK_WORDS) {
-        uint64_t n = MIN(MERGE_BLOCK_WORDS, n_words - done);
-        uint64_t last = first_word + done + n - 1;
-
-        fresh += merge_block(region, first_word + done, bits + done, n,
-                             word_mask(last, 0, region->n_granules));
+    for (;;) {
+        word = find_batch(&batch, region->pending + first_word, bits, word,
+                          n_words);
+        if (batch.n == 0) {
+            return fresh;
+        }
+        fresh += set_batch(region, &batch, first_word, bits, seen, opaque);
     }
-    return fresh;
 }
 
-/* The first word in [word, end) that is not 0, or @end. */
-static uint64_t skip_zero_words(const uint64_t *pending, uint64_t word,
-                                uint64_t end)
+uint64_t shmig_region_merge(ShmigRegion *region, uint64_t first_word,
+                            const uint64_t *bits, uint64_t n_words)
 {
-    while (word + LINE_WORDS <= end) {
-        uint64_t any = 0;
-
-        for (unsigned i = 0; i < LINE_WORDS; i++) {
-            any |= load(&pending[word + i]);
-        }
-        if (any) {
-            break;
-        }
-        word += LINE_WORDS;
-    }
-    while (word < end && load(&pending[word]) == 0) {
-        word++;
-    }
-    return word;
+    return shmig_region_merge_seen(region, first_word, bits, n_words, NULL,
+                                   NULL);
 }
 
 uint64_t shmig_region_find(const ShmigRegion *region, uint64_t from,
@@ -289,7 +263,8 @@ uint64_t shmig_region_find(const ShmigRegion *region, uint64_t from,
     w = from / WORD_BITS;
     bits = load(&region->pending[w]) & word_mask(w, from, end);
     while (bits == 0) {
-        w = skip_zero_words(region->pending, w + 1, (end - 1) / WORD_BITS + 1);
+        w = shmig_bitmap_next(region->pending, w + 1,
+                              (end - 1) / WORD_BITS + 1);
         if (w * WORD_BITS >= end) {
             return 0;
         }

@@ -61,6 +61,14 @@ uint64_t shmig_region_merge(ShmigRegion *region, uint64_t first_word,
                             const uint64_t *bits, uint64_t n_words);
 
 /*
+ * The same; @seen is told each word of the bitmap that there were bits for.
+ */
+typedef void ShmigMergeSeen(void *opaque, uint64_t word);
+uint64_t shmig_region_merge_seen(ShmigRegion *region, uint64_t first_word,
+                                 const uint64_t *bits, uint64_t n_words,
+                                 ShmigMergeSeen *seen, void *opaque);
+
+/*
  * Finds the next run of set bits in [from, end), at most @max long, without
  * changing it.  Returns its length and *@first, or 0.
  */

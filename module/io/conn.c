@@ -14,12 +14,17 @@
  * the peer's end.  What the peer sent before it is skipped then, but for the
  * ERROR that says why: with a payload lost, nothing else of it may count.
  *
+ * With TLS, what is received goes into its buffer and is decrypted from there
+ * into the very same places; what is sent is encrypted into another, and goes
+ * out in pieces of that size.  Without, nothing is copied.
+ *
  * Ending: the first error or end of file marks the connection dead and shuts
  * the socket down, which completes what is in flight; closed() is called
  * when nothing is.
  */
 #include "shmig/io/conn.h"
 #include "shmig/base/container.h"
+#include "shmig/io/iov.h"
 #include "shmig/io/socket.h"
 
 #include <errno.h>
@@ -52,6 +57,7 @@ struct ShmigConn {
     ShmigStats *stats;
     bool count_rx;
     int fd;
+    ShmigTls *tls; /* or NULL */
 
     bool dead;
     bool closed;
@@ -79,6 +85,7 @@ struct ShmigConn {
 
     ShmigOp tx_op;
     bool tx_busy;
+    bool tx_ended; /* nothing more is sent */
     uint32_t tx_sequence;
     uint8_t *tx_buf;
     struct iovec tx_iov[SHMIG_CONN_MAX_IOV + 1];
@@ -87,20 +94,6 @@ struct ShmigConn {
 };
 
 static void rx_parse(ShmigConn *conn);
-
-/* Drops the first @bytes of iov[*at..n). */
-static void iov_advance(struct iovec *iov, unsigned *at, unsigned n,
-                        size_t bytes)
-{
-    while (*at < n && bytes >= iov[*at].iov_len) {
-        bytes -= iov[*at].iov_len;
-        (*at)++;
-    }
-    if (*at < n) {
-        iov[*at].iov_base = (uint8_t *)iov[*at].iov_base + bytes;
-        iov[*at].iov_len -= bytes;
-    }
-}
 
 static void maybe_closed(ShmigConn *conn)
 {
@@ -131,8 +124,38 @@ void shmig_conn_shutdown(ShmigConn *conn)
     shutdown(conn->fd, SHUT_RDWR);
 }
 
-/* Receives at least one more byte, aiming at @need in the buffer. */
-static void rx_more(ShmigConn *conn, size_t need)
+static void rx_submit_tls(ShmigConn *conn)
+{
+    struct io_uring_sqe *sqe = shmig_ring_sqe(conn->ring);
+    size_t bytes;
+    void *p = shmig_tls_space(conn->tls, &bytes);
+
+    io_uring_prep_recv(sqe, conn->fd, p, bytes, 0);
+    shmig_ring_tie(conn->ring, sqe, &conn->rx_op);
+    conn->rx_busy = true;
+}
+
+/*
+ * How many of up to @bytes there are at once; if none, more is received, or
+ * it is the end.
+ */
+static size_t rx_decrypt(ShmigConn *conn, void *to, size_t bytes)
+{
+    ssize_t n = conn->tls->ops->decrypt(conn->tls, to, bytes);
+
+    if (n == -EAGAIN) {
+        rx_submit_tls(conn);
+    } else if (n <= 0) {
+        die(conn, n);
+    }
+    return MAX(n, 0);
+}
+
+/*
+ * Receives at least one more byte, aiming at @need in the buffer: 1 if it is
+ * there, 0 if it is waited for.
+ */
+static int rx_more(ShmigConn *conn, size_t need)
 {
     size_t have = conn->rx_end - conn->rx_start;
     struct io_uring_sqe *sqe;
@@ -143,21 +166,52 @@ static void rx_more(ShmigConn *conn, size_t need)
         conn->rx_start = 0;
         conn->rx_end = have;
     }
+    if (conn->tls) {
+        size_t n = rx_decrypt(conn, conn->rx_buf + conn->rx_end, want);
+
+        conn->rx_end += n;
+        return n > 0;
+    }
     sqe = shmig_ring_sqe(conn->ring);
     io_uring_prep_recv(sqe, conn->fd, conn->rx_buf + conn->rx_end, want, 0);
     shmig_ring_tie(conn->ring, sqe, &conn->rx_op);
     conn->rx_busy = true;
+    return 0;
 }
 
-static void rx_payload_more(ShmigConn *conn)
+static int rx_payload_more(ShmigConn *conn)
 {
-    struct io_uring_sqe *sqe = shmig_ring_sqe(conn->ring);
+    struct io_uring_sqe *sqe;
 
+    if (conn->tls) {
+        struct iovec *iov = &conn->rx_iov[conn->rx_iov_at];
+        size_t n = rx_decrypt(conn, iov->iov_base, iov->iov_len);
+
+        shmig_iov_advance(conn->rx_iov, &conn->rx_iov_at, conn->rx_iov_n, n);
+        return n > 0;
+    }
+    sqe = shmig_ring_sqe(conn->ring);
     conn->rx_msg.msg_iov = conn->rx_iov + conn->rx_iov_at;
     conn->rx_msg.msg_iovlen = conn->rx_iov_n - conn->rx_iov_at;
     io_uring_prep_recvmsg(sqe, conn->fd, &conn->rx_msg, MSG_WAITALL);
     shmig_ring_tie(conn->ring, sqe, &conn->rx_op);
     conn->rx_busy = true;
+    return 0;
+}
+
+/* What was received counts where it went. */
+static void rx_took(ShmigConn *conn, int res)
+{
+    if (conn->count_rx) {
+        shmig_count(&conn->stats->wire_bytes, res);
+    }
+    if (conn->tls) {
+        shmig_tls_received(conn->tls, res);
+    } else if (conn->rx_state == RX_PAYLOAD) {
+        shmig_iov_advance(conn->rx_iov, &conn->rx_iov_at, conn->rx_iov_n, res);
+    } else {
+        conn->rx_end += res;
+    }
 }
 
 static void rx_done(ShmigOp *op, int res)
@@ -168,16 +222,10 @@ static void rx_done(ShmigOp *op, int res)
     if (res == -EINTR || res == -EAGAIN) {
         res = conn->dead ? -ECONNRESET : res;
     } else if (res <= 0) {
-        die(conn, res);
+        /* The end without TLS's own can be anybody's doing. */
+        die(conn, res == 0 && conn->tls ? -ECONNRESET : res);
     } else {
-        if (conn->count_rx) {
-            shmig_count(&conn->stats->wire_bytes, res);
-        }
-        if (conn->rx_state == RX_PAYLOAD) {
-            iov_advance(conn->rx_iov, &conn->rx_iov_at, conn->rx_iov_n, res);
-        } else {
-            conn->rx_end += res;
-        }
+        rx_took(conn, res);
     }
     rx_parse(conn);
 }
@@ -193,8 +241,7 @@ static int parse_header(ShmigConn *conn, const char **why)
     int ret;
 
     if (rx_have(conn) < SHMIG_FRAME_BYTES) {
-        rx_more(conn, SHMIG_FRAME_BYTES);
-        return 0;
+        return rx_more(conn, SHMIG_FRAME_BYTES);
     }
     ret = shmig_frame_decode(conn->rx_buf + conn->rx_start, conn->rx_sequence,
                              &conn->rx_frame, why);
@@ -238,8 +285,7 @@ static int parse_skip(ShmigConn *conn)
     conn->rx_start += n;
     conn->rx_skip -= n;
     if (conn->rx_skip) {
-        rx_more(conn, 1);
-        return 0;
+        return rx_more(conn, 1);
     }
     conn->rx_state = RX_HEADER;
     return 1;
@@ -252,8 +298,7 @@ static int parse_body(ShmigConn *conn, const char **why)
     int ret;
 
     if (rx_have(conn) < frame->body) {
-        rx_more(conn, frame->body);
-        return 0;
+        return rx_more(conn, frame->body);
     }
     body = conn->rx_buf + conn->rx_start;
     conn->rx_start += frame->body;
@@ -280,7 +325,7 @@ static void take_buffered(ShmigConn *conn)
 
         memcpy(iov->iov_base, conn->rx_buf + conn->rx_start, n);
         conn->rx_start += n;
-        iov_advance(conn->rx_iov, &conn->rx_iov_at, conn->rx_iov_n, n);
+        shmig_iov_advance(conn->rx_iov, &conn->rx_iov_at, conn->rx_iov_n, n);
     }
 }
 
@@ -339,8 +384,7 @@ static int parse_payload(ShmigConn *conn, const char **why)
     int ret;
 
     if (conn->rx_iov_at < conn->rx_iov_n) {
-        rx_payload_more(conn);
-        return 0;
+        return rx_payload_more(conn);
     }
     conn->rx_state = RX_HEADER;
     ret = conn->ops->payload(conn->opaque, why);
@@ -350,8 +394,7 @@ static int parse_payload(ShmigConn *conn, const char **why)
 static int discard(ShmigConn *conn)
 {
     conn->rx_start = conn->rx_end = 0;
-    rx_more(conn, 1);
-    return 0;
+    return rx_more(conn, 1);
 }
 
 static int parse_step(ShmigConn *conn, const char **why)
@@ -418,16 +461,61 @@ bool shmig_conn_ready(const ShmigConn *conn)
     return !conn->tx_busy && !conn->dead;
 }
 
+/* Encrypts what has room, and sends it. */
+static void tx_submit_tls(ShmigConn *conn)
+{
+    int err = shmig_tls_encrypt(conn->tls, conn->tx_iov, &conn->tx_iov_at,
+                                conn->tx_iov_n);
+    struct io_uring_sqe *sqe;
+    const void *p;
+    size_t bytes;
+
+    if (err < 0) {
+        die(conn, err); /* what is being received ends, and says so */
+        return;
+    }
+    p = shmig_tls_unsent(conn->tls, &bytes);
+    sqe = shmig_ring_sqe(conn->ring);
+    io_uring_prep_send(sqe, conn->fd, p, bytes, MSG_NOSIGNAL | MSG_WAITALL);
+    shmig_ring_tie(conn->ring, sqe, &conn->tx_op);
+    conn->tx_busy = true;
+}
+
 static void tx_submit(ShmigConn *conn)
 {
-    struct io_uring_sqe *sqe = shmig_ring_sqe(conn->ring);
+    struct io_uring_sqe *sqe;
 
+    if (conn->tls) {
+        tx_submit_tls(conn);
+        return;
+    }
+    sqe = shmig_ring_sqe(conn->ring);
     conn->tx_msg.msg_iov = conn->tx_iov + conn->tx_iov_at;
     conn->tx_msg.msg_iovlen = conn->tx_iov_n - conn->tx_iov_at;
     io_uring_prep_sendmsg(sqe, conn->fd, &conn->tx_msg,
                           MSG_NOSIGNAL | MSG_WAITALL);
     shmig_ring_tie(conn->ring, sqe, &conn->tx_op);
     conn->tx_busy = true;
+}
+
+static bool tx_has_more(const ShmigConn *conn)
+{
+    size_t unsent = 0;
+
+    if (conn->tls) {
+        shmig_tls_unsent(conn->tls, &unsent);
+    }
+    return unsent || conn->tx_iov_at < conn->tx_iov_n;
+}
+
+static void tx_took(ShmigConn *conn, int res)
+{
+    shmig_count(&conn->stats->wire_bytes, conn->count_rx ? 0 : res);
+    if (conn->tls) {
+        shmig_tls_sent(conn->tls, res);
+    } else {
+        shmig_iov_advance(conn->tx_iov, &conn->tx_iov_at, conn->tx_iov_n, res);
+    }
 }
 
 static void tx_done(ShmigOp *op, int res)
@@ -440,11 +528,12 @@ static void tx_done(ShmigOp *op, int res)
     }
     if (!conn->dead) {
         if (res > 0) {
-            shmig_count(&conn->stats->wire_bytes, conn->count_rx ? 0 : res);
-            iov_advance(conn->tx_iov, &conn->tx_iov_at, conn->tx_iov_n, res);
+            tx_took(conn, res);
         }
-        if (conn->tx_iov_at < conn->tx_iov_n) {
+        if (tx_has_more(conn)) {
             tx_submit(conn);
+        } else if (conn->tx_ended) {
+            shutdown(conn->fd, SHUT_WR);
         } else {
             conn->ops->sent(conn->opaque);
         }
@@ -452,10 +541,25 @@ static void tx_done(ShmigOp *op, int res)
     maybe_closed(conn);
 }
 
+void shmig_conn_end(ShmigConn *conn)
+{
+    if (conn->tx_ended) {
+        return;
+    }
+    g_assert(shmig_conn_ready(conn));
+    conn->tx_ended = true;
+    if (conn->tls && conn->tls->ops->bye(conn->tls) == 0) {
+        tx_submit(conn);
+    } else {
+        shutdown(conn->fd, SHUT_WR);
+    }
+}
+
 void shmig_conn_send(ShmigConn *conn, ShmigFrame *frame, const void *body,
                      const struct iovec *iov, unsigned n_iov)
 {
-    g_assert(shmig_conn_ready(conn) && n_iov <= SHMIG_CONN_MAX_IOV);
+    g_assert(shmig_conn_ready(conn) && !conn->tx_ended);
+    g_assert(n_iov <= SHMIG_CONN_MAX_IOV);
     g_assert(frame->body <= SHMIG_MAX_STREAM_BODY);
     frame->sequence = conn->tx_sequence++;
     shmig_frame_encode(frame, conn->tx_buf);
@@ -494,15 +598,19 @@ void shmig_conn_send_data(ShmigConn *conn, const ShmigRecord *records,
     shmig_conn_send(conn, &frame, NULL, iov, n_iov);
 }
 
-ShmigConn *shmig_conn_new(ShmigRing *ring, int fd, uint32_t tx_sequence,
+ShmigConn *shmig_conn_new(ShmigRing *ring, ShmigLink link, uint32_t tx_sequence,
                           uint32_t rx_sequence, const ShmigConnOps *ops,
                           void *opaque, ShmigStats *stats, bool count_rx)
 {
     ShmigConn *conn = g_new0(ShmigConn, 1);
 
-    shmig_socket_prepare(fd);
+    shmig_socket_prepare(link.fd);
     conn->ring = ring;
-    conn->fd = fd;
+    conn->fd = link.fd;
+    conn->tls = link.tls;
+    if (conn->tls) {
+        shmig_tls_settle(conn->tls, count_rx);
+    }
     conn->tx_sequence = tx_sequence;
     conn->rx_sequence = rx_sequence;
     conn->ops = ops;
@@ -522,6 +630,7 @@ void shmig_conn_free(ShmigConn *conn)
 {
     if (conn) {
         close(conn->fd);
+        shmig_tls_free(conn->tls);
         g_free(conn->rx_buf);
         g_free(conn->tx_buf);
         g_free(conn->records);

@@ -9,6 +9,7 @@
 #define SHMIG_IO_CONN_H
 
 #include <sys/uio.h>
+#include "shmig/io/link.h"
 #include "shmig/io/ring.h"
 #include "shmig/stats/stats.h"
 #include "shmig/wire/frame.h"
@@ -54,11 +55,11 @@ typedef struct ShmigConnOps {
 } ShmigConnOps;
 
 /*
- * Takes ownership of @fd.  @tx_sequence, @rx_sequence: how many frames went
+ * Takes ownership of @link.  @tx_sequence, @rx_sequence: how many frames went
  * each way during the handshake.  @stats counts bytes and frames sent and,
- * with @count_rx, those received.
+ * with @count_rx (bulk data comes here), those received.
  */
-ShmigConn *shmig_conn_new(ShmigRing *ring, int fd, uint32_t tx_sequence,
+ShmigConn *shmig_conn_new(ShmigRing *ring, ShmigLink link, uint32_t tx_sequence,
                           uint32_t rx_sequence, const ShmigConnOps *ops,
                           void *opaque, ShmigStats *stats, bool count_rx);
 
@@ -84,6 +85,12 @@ void shmig_conn_send_data(ShmigConn *conn, const ShmigRecord *records,
 
 /* After data() returned -EAGAIN. */
 void shmig_conn_resume(ShmigConn *conn);
+
+/*
+ * Nothing more is sent, which the peer hears (TLS says so, and the socket).
+ * Only when shmig_conn_ready(); a second call does nothing.
+ */
+void shmig_conn_end(ShmigConn *conn);
 
 /* Ends the connection; closed() comes with @err, from the ring. */
 void shmig_conn_close(ShmigConn *conn, int err);

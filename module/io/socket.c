@@ -4,7 +4,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h> /* the C library's tcp_info has not all of it */
 #include <sys/socket.h>
 
 /* Options that a kind of socket lacks are not missed. */
@@ -29,12 +29,31 @@ void shmig_socket_prepare(int fd)
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, SHMIG_SOCKET_UNACKED_MS);
 }
 
-bool shmig_socket_is_silent(int fd)
+static bool get_info(int fd, struct tcp_info *info)
+{
+    socklen_t len = sizeof(*info);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) == 0;
+}
+
+bool shmig_socket_can_be_silent(int fd)
+{
+    struct tcp_info info;
+
+    return get_info(fd, &info);
+}
+
+bool shmig_socket_is_silent(int fd, ShmigHeard *heard, int64_t now_ns)
 {
     struct tcp_info info = { 0 };
-    socklen_t len = sizeof(info);
 
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-           (info.tcpi_retransmits > 1 || info.tcpi_probes > 1) &&
-           info.tcpi_last_ack_recv >= SHMIG_SOCKET_SILENT_MS;
+    if (!get_info(fd, &info)) {
+        return false;
+    }
+    if (!heard->when_ns || heard->segments != info.tcpi_segs_in) {
+        heard->segments = info.tcpi_segs_in;
+        heard->when_ns = now_ns;
+    }
+    return (info.tcpi_retransmits > 1 || info.tcpi_probes > 1) &&
+           now_ns - heard->when_ns >= SHMIG_SOCKET_SILENT_MS * INT64_C(1000000);
 }

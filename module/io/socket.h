@@ -4,6 +4,7 @@
 #define SHMIG_IO_SOCKET_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Makes @fd, any connected stream socket, blocking (io_uring waits in the
@@ -24,12 +25,27 @@
 #define SHMIG_SOCKET_UNACKED_MS 30000
 void shmig_socket_prepare(int fd);
 
+/* Whether the kernel counts what shmig_socket_is_silent() asks for: TCP. */
+bool shmig_socket_can_be_silent(int fd);
+
+/* What was heard of a peer; zeroed at first. */
+typedef struct ShmigHeard {
+    uint32_t segments;
+    int64_t when_ns;
+} ShmigHeard;
+
 /*
- * Whether the peer of @fd, a TCP socket, answered nothing for
- * SHMIG_SOCKET_SILENT_MS though it was asked more than once: its host or the
- * network is dead.  A receiver without room answers.
+ * Whether nothing came from the peer of @fd for SHMIG_SOCKET_SILENT_MS though
+ * it was asked more than once: its host or the network is dead.  To be asked
+ * several times a second.
+ *
+ * Every segment counts, not only what is new: in a network that was gone for a
+ * while our data are sent again after as long a while, but the peer, which
+ * hears nothing, asks each second.  A receiver without room answers too; as it
+ * is asked less and less often, its death is noticed later, by up to twice the
+ * time that it had no room.
  */
 #define SHMIG_SOCKET_SILENT_MS 3000
-bool shmig_socket_is_silent(int fd);
+bool shmig_socket_is_silent(int fd, ShmigHeard *heard, int64_t now_ns);
 
 #endif

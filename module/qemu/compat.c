@@ -22,6 +22,8 @@ static const MigrationCapability refused[] = {
     MIGRATION_CAPABILITY_ZERO_COPY_SEND,
     MIGRATION_CAPABILITY_RDMA_PIN_ALL,
     MIGRATION_CAPABILITY_DIRTY_LIMIT,
+    /* Is half of postcopy: migrate-start-postcopy would start the guest. */
+    MIGRATION_CAPABILITY_DIRTY_BITMAPS,
 };
 
 bool shmig_check_capabilities(Error **errp)
@@ -42,11 +44,6 @@ bool shmig_check_capabilities(Error **errp)
                    "migration mode \"%s\" does not work with shmig; "
                    "set it to \"normal\"",
                    MigMode_str(migrate_mode()));
-        return false;
-    }
-    if (migrate_tls()) {
-        error_setg(errp, "migration parameter \"tls-creds\" does not work "
-                         "with shmig; clear it, and use a link that is safe");
         return false;
     }
     if (qemu_target_page_bits() != SHMIG_RAM_GRANULE_SHIFT) {

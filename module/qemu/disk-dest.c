@@ -15,6 +15,7 @@
 
 #include "disk-guest.h"
 #include "disk-raw.h"
+#include "disk-storage.h"
 #include "trace.h"
 
 static void G_GNUC_PRINTF(2, 3)
@@ -51,19 +52,34 @@ static void check_size(const ShmigGuestDisk *disk,
     }
 }
 
-/* Whichever disk of the source it is: bulk data would destroy its source. */
-static void check_storage(const ShmigGuestDisk *disk, const ShmigOffer *offer,
-                          GPtrArray *problems)
+/* The disk of the offer that is on the storage @identity, whichever it is. */
+static const ShmigOfferDisk *disk_on(const ShmigOffer *offer,
+                                     const char *identity)
 {
-    g_autofree char *identity = shmig_guest_disk_identity(disk);
-
-    if (!*identity) {
-        return;
-    }
     for (unsigned i = 0; i < offer->disks->len; i++) {
         const ShmigOfferDisk *other = g_ptr_array_index(offer->disks, i);
 
         if (!strcmp(identity, other->identity)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Bulk data would destroy its own source, or what stays behind.  That a disk
+ * which does not travel is the same on both sides is not looked at: it may.
+ */
+static void check_storage(const ShmigGuestDisk *disk, const ShmigOffer *offer,
+                          GPtrArray *problems)
+{
+    g_autoptr(GPtrArray) written = shmig_storage_written(disk->bs);
+
+    for (unsigned i = 0; i < written->len; i++) {
+        const char *identity = g_ptr_array_index(written, i);
+        const ShmigOfferDisk *other = disk_on(offer, identity);
+
+        if (other) {
             add_problem(problems,
                         "disk \"%s\": its image is the very same "
                         "file or device as that of the source's disk "
@@ -71,6 +87,14 @@ static void check_storage(const ShmigGuestDisk *disk, const ShmigOffer *offer,
                         "or leave a shared disk out with the option "
                         "\"disks\"",
                         disk->id, other->id);
+        } else if (g_ptr_array_find_with_equal_func(offer->kept, identity,
+                                                    g_str_equal, NULL)) {
+            add_problem(problems,
+                        "disk \"%s\": its image is the very same file or "
+                        "device as one that the source has open and keeps (of "
+                        "a disk left out, a read-only disk or a backing "
+                        "file); give the destination an image of its own",
+                        disk->id);
         }
     }
 }

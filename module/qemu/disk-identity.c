@@ -5,6 +5,7 @@
  *   block device   the identifier that the storage gave itself (its WWID),
  *                  and, of what the device mapper makes of it, the UUID too
  *   file on NFS    server, export and inode number
+ *   loop device    its file
  *   network disk   what QEMU connects to
  *
  * Everything else is known within one host only, and its identity begins with
@@ -26,6 +27,7 @@
 
 #include "disk-identity.h"
 #include "disk-raw.h"
+#include "shmig/wire/limits.h"
 
 /* A device above a device above …; deeper ones are taken for unknown. */
 #define MAX_DEPTH 8
@@ -87,6 +89,8 @@ static char *global_wwid(const char *dir)
 }
 
 static char *device_name(const char *sysfs, const char *dir, unsigned depth);
+static char *storage_identity(const char *sysfs, const struct stat *st,
+                              unsigned depth);
 
 static int compare_names(const void *a, const void *b)
 {
@@ -153,13 +157,42 @@ static char *partition_name(const char *sysfs, const char *dir, unsigned depth)
     return whole && start ? g_strdup_printf("%s@%s", whole, start) : NULL;
 }
 
+/*
+ * A loop device is its file, from where it begins there.  NULL if it is none,
+ * or its file is not to be found by the name that the kernel has for it.
+ */
+static char *loop_identity(const char *sysfs, const char *dir, unsigned depth)
+{
+    g_autofree char *path = read_line(dir, "loop/backing_file");
+    g_autofree char *offset = read_line(dir, "loop/offset");
+    g_autofree char *file = NULL;
+    uint64_t bytes;
+    struct stat st;
+
+    if (!path || !offset || stat(path, &st) < 0 ||
+        qemu_strtou64(offset, NULL, 10, &bytes) < 0) {
+        return NULL;
+    }
+    file = storage_identity(sysfs, &st, depth + 1);
+    if (!*file) {
+        return NULL;
+    }
+    return bytes ? g_strdup_printf("%s@%" PRIu64, file, bytes / 512)
+                 : g_steal_pointer(&file);
+}
+
 static char *device_name(const char *sysfs, const char *dir, unsigned depth)
 {
     g_autofree char *partition = read_line(dir, "partition");
     g_autofree char *uuid = read_line(dir, "dm/uuid");
+    char *loop;
 
     if (depth > MAX_DEPTH) {
         return NULL;
+    }
+    loop = loop_identity(sysfs, dir, depth);
+    if (loop) {
+        return loop;
     }
     if (partition) {
         return partition_name(sysfs, dir, depth);
@@ -170,10 +203,14 @@ static char *device_name(const char *sysfs, const char *dir, unsigned depth)
     return global_wwid(dir);
 }
 
+static char *device_dir(const char *sysfs, dev_t dev)
+{
+    return g_strdup_printf("%s/dev/block/%u:%u", sysfs, major(dev), minor(dev));
+}
+
 char *shmig_identity_device(const char *sysfs, dev_t dev)
 {
-    g_autofree char *dir =
-        g_strdup_printf("%s/dev/block/%u:%u", sysfs, major(dev), minor(dev));
+    g_autofree char *dir = device_dir(sysfs, dev);
 
     return device_name(sysfs, dir, 0);
 }
@@ -229,16 +266,35 @@ static char *file_identity(const struct stat *st)
                : g_strdup("");
 }
 
-static char *device_identity(const struct stat *st)
+static char *device_identity(const char *sysfs, const struct stat *st,
+                             unsigned depth)
 {
-    g_autofree char *name = shmig_identity_device("/sys", st->st_rdev);
+    g_autofree char *dir = device_dir(sysfs, st->st_rdev);
+    g_autofree char *name = NULL;
+    char *loop = depth > MAX_DEPTH ? NULL : loop_identity(sysfs, dir, depth);
 
+    if (loop) {
+        return loop;
+    }
+    name = device_name(sysfs, dir, depth);
     if (name) {
         return g_strconcat("device:", name, NULL);
     }
     return boot_id() ? g_strdup_printf("%s:device:%u:%u", boot_id(),
                                        major(st->st_rdev), minor(st->st_rdev))
                      : g_strdup("");
+}
+
+static char *storage_identity(const char *sysfs, const struct stat *st,
+                              unsigned depth)
+{
+    return S_ISBLK(st->st_mode) ? device_identity(sysfs, st, depth)
+                                : file_identity(st);
+}
+
+char *shmig_identity_storage(const char *sysfs, const struct stat *st)
+{
+    return storage_identity(sysfs, st, 0);
 }
 
 /* --- network disks --- */
@@ -340,6 +396,19 @@ static char *network_identity(BlockDriverState *bs)
     return g_strdup_printf("%s:%s", drivers[i], hash);
 }
 
+/* What is too long to be offered is told by a hash; takes @identity. */
+static char *shorten(char *identity)
+{
+    char *hash;
+
+    if (strlen(identity) <= SHMIG_MAX_IDENTITY) {
+        return identity;
+    }
+    hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, identity, -1);
+    g_free(identity);
+    return hash;
+}
+
 char *shmig_disk_identity(BlockDriverState *bs)
 {
     struct stat st;
@@ -347,5 +416,5 @@ char *shmig_disk_identity(BlockDriverState *bs)
     if (!shmig_disk_raw_stat(bs, &st)) {
         return network_identity(bs);
     }
-    return S_ISBLK(st.st_mode) ? device_identity(&st) : file_identity(&st);
+    return shorten(shmig_identity_storage("/sys", &st));
 }

@@ -9,14 +9,18 @@
 
 #include "block/block.h"
 
-/* "" if it can't be told.  Main thread, BQL. */
+/* At most SHMIG_MAX_IDENTITY bytes; "" if it can't be told.  Main thread, BQL.
+ */
 char *shmig_disk_identity(BlockDriverState *bs);
 
 /* The rest is for tests: what the above is made of. */
 
+/* Of a file or a block device; @sysfs is "/sys". */
+char *shmig_identity_storage(const char *sysfs, const struct stat *st);
+
 /*
  * The name of block device @dev that is the same on every host that sees it,
- * or NULL; @sysfs is "/sys".
+ * or NULL.  It may be made of a loop device, whose name is its file's identity.
  */
 char *shmig_identity_device(const char *sysfs, dev_t dev);
 

@@ -12,6 +12,7 @@
 #include "disk-guest.h"
 #include "disk-outside.h"
 #include "disk-raw.h"
+#include "disk-storage.h"
 #include "mirror-filter.h"
 #include "trace.h"
 
@@ -196,8 +197,28 @@ static GPtrArray *offer_disks(ShmigOffer *offer, GPtrArray *all,
     return travel;
 }
 
+/* Of all that is open, what @offer does not have as that of a disk. */
+static void offer_kept(ShmigOffer *offer)
+{
+    g_autoptr(GPtrArray) open = shmig_storage_open();
+
+    for (unsigned i = 0; i < open->len; i++) {
+        const char *identity = g_ptr_array_index(open, i);
+        bool travels = false;
+
+        for (unsigned j = 0; j < offer->disks->len; j++) {
+            const ShmigOfferDisk *disk = g_ptr_array_index(offer->disks, j);
+
+            travels |= !strcmp(disk->identity, identity);
+        }
+        if (!travels) {
+            shmig_offer_keep(offer, identity);
+        }
+    }
+}
+
 /*
- * What the block layer does not serve is refused by name, unless
+ * What the block layer does not serve is refused by name, unless @selection
  * says which disks travel: then it was left out on purpose.
  */
 static bool leave_outside_disks(ShmigOffer *offer, const char *selection,
@@ -323,6 +344,7 @@ bool shmig_disks_collect(ShmigOffer *offer, const char *selection,
         return false;
     }
     *set = shmig_disk_set_new(offer_disks(offer, all, chosen));
+    offer_kept(offer);
     return true;
 }
 

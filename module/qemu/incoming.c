@@ -13,7 +13,6 @@
 
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "qemu/lockable.h"
 #include "qemu/sockets.h"
 #include "qemu/yank.h"
 #include "hw/boards.h"
@@ -24,6 +23,7 @@
 #include "shmig/base/thread.h"
 
 #include "incoming.h"
+#include "tls.h"
 #include "trace.h"
 
 ShmigIncoming *shmig_incoming;
@@ -61,31 +61,16 @@ static void check_machine(const ShmigOffer *offer, GPtrArray *problems)
 
 /* An offer, on its way to the main loop and back. */
 typedef struct CheckCall {
+    ShmigIncoming *in;
     const ShmigOffer *offer;
     GPtrArray *problems;
-    QemuSemaphore done;
 } CheckCall;
 
-/* Whoever takes the call has to answer it; NULL if somebody did. */
-static CheckCall *take_check(ShmigIncoming *in, bool ended)
+static void check_in_main(void *opaque)
 {
-    CheckCall *call;
+    CheckCall *call = opaque;
+    ShmigIncoming *in = call->in;
 
-    QEMU_LOCK_GUARD(&in->lock);
-    call = in->check;
-    in->check = NULL;
-    in->ended |= ended;
-    return call;
-}
-
-static gboolean check_in_main(void *opaque)
-{
-    ShmigIncoming *in = opaque;
-    CheckCall *call = take_check(in, false);
-
-    if (!call) {
-        return G_SOURCE_REMOVE;
-    }
     /* What an earlier offer left that was refused. */
     g_clear_pointer(&in->disks, shmig_disks_free);
     g_clear_pointer(&in->ram, shmig_ram_blocks_free);
@@ -95,46 +80,16 @@ static gboolean check_in_main(void *opaque)
     shmig_disks_check(in->dest, call->offer, &in->disks, call->problems);
     trace_shmig_incoming_check(call->offer->machine, call->offer->ram->len,
                                call->offer->disks->len, call->problems->len);
-    qemu_sem_post(&call->done);
-    return G_SOURCE_REMOVE;
 }
 
-static void add_ended(GPtrArray *problems)
-{
-    g_ptr_array_add(problems, g_strdup("the destination's QEMU is ending"));
-}
-
-/*
- * The main thread itself may end the session, and waits for this call then:
- * from end_checks() on nobody here waits for the main thread.
- */
 static void on_check(void *opaque, ShmigDest *dest, const ShmigOffer *offer,
                      GPtrArray *problems)
 {
     ShmigIncoming *in = opaque;
-    CheckCall call = { .offer = offer, .problems = problems };
+    CheckCall call = { .in = in, .offer = offer, .problems = problems };
 
-    qemu_sem_init(&call.done, 0);
-    qemu_mutex_lock(&in->lock);
-    if (in->ended) {
-        add_ended(problems);
-        qemu_sem_post(&call.done);
-    } else {
-        in->check = &call;
-        shmig_main_call(check_in_main, in);
-    }
-    qemu_mutex_unlock(&in->lock);
-    qemu_sem_wait(&call.done);
-    qemu_sem_destroy(&call.done);
-}
-
-static void end_checks(ShmigIncoming *in)
-{
-    CheckCall *call = take_check(in, true);
-
-    if (call) {
-        add_ended(call->problems);
-        qemu_sem_post(&call->done);
+    if (!shmig_asks_ask(&in->asks, check_in_main, &call)) {
+        g_ptr_array_add(problems, g_strdup("the destination's QEMU is ending"));
     }
 }
 
@@ -304,7 +259,7 @@ static void give_back(ShmigIncoming *in)
 static void free_incoming(ShmigIncoming *in)
 {
     give_back(in);
-    qemu_mutex_destroy(&in->lock);
+    shmig_asks_destroy(&in->asks);
     g_free(in);
 }
 
@@ -338,8 +293,8 @@ static void *end_session(void *opaque)
     return NULL;
 }
 
-/* On the main thread, which nothing that is waited for here needs: checks are
- * over, and so are requests to the block layer. */
+/* On the main thread, which nothing that is waited for here needs: questions
+ * are over, and so are requests to the block layer. */
 static void end_here(ShmigIncoming *in)
 {
     shmig_disks_cancel(in->disks);
@@ -378,7 +333,7 @@ static void transport_cleanup(void *opaque)
     yank_unregister_function(MIGRATION_YANK_INSTANCE, yank_incoming, in);
     qio_net_listener_disconnect(in->listener);
     object_unref(OBJECT(in->listener));
-    end_checks(in);
+    shmig_asks_end(&in->asks);
     if (in->running) {
         if (!end_elsewhere(in)) {
             end_here(in);
@@ -440,8 +395,9 @@ static bool make_dest(ShmigIncoming *in, Error **errp)
     in->dest = shmig_dest_new(&dest_ops, in, &gerr);
     if (!in->dest) {
         shmig_propagate(errp, gerr);
+        return false;
     }
-    return in->dest != NULL;
+    return shmig_tls_use_dest(in->dest, &in->asks, errp);
 }
 
 void shmig_start_incoming_migration(ShmigMigrationArgs *args, Error **errp)
@@ -449,11 +405,11 @@ void shmig_start_incoming_migration(ShmigMigrationArgs *args, Error **errp)
     MigrationIncomingState *mis = migration_incoming_get_current();
     ShmigIncoming *in = g_new0(ShmigIncoming, 1);
 
-    qemu_mutex_init(&in->lock);
+    shmig_asks_init(&in->asks);
     if (!shmig_args_check(args, true, errp) || !make_dest(in, errp) ||
         !listen_on(in, args->address, errp)) {
         shmig_dest_free(in->dest);
-        qemu_mutex_destroy(&in->lock);
+        shmig_asks_destroy(&in->asks);
         g_free(in);
         /* Another address may be tried. */
         migrate_set_state(&mis->state, MIGRATION_STATUS_SETUP,

@@ -10,8 +10,8 @@
 
 #include "io/net-listener.h"
 #include "qemu/coroutine.h"
-#include "qemu/thread.h"
 
+#include "ask.h"
 #include "glue.h"
 
 struct ShmigIncoming {
@@ -33,10 +33,8 @@ struct ShmigIncoming {
     /* Atomic: QEMU loads from our stream. */
     bool connected;
 
-    QemuMutex lock;
-    /* Under the lock. */
-    struct CheckCall *check; /* on its way to the main loop */
-    bool ended;              /* there is no main loop for it any more */
+    /* Any thread: what needs the main loop. */
+    ShmigAsks asks;
 };
 
 /* Coroutine: waits for *@flag; false if the session failed before. */

@@ -106,7 +106,8 @@ static int load_state(QEMUFile *f, void *opaque, int version)
     uint32_t n = qemu_get_be32(f);
 
     if (!n) {
-        return 0;
+        /* Or it is what is read beyond the end. */
+        return qemu_file_get_error(f);
     }
     if (!shmig_incoming_connected() || !in->drained ||
         n > MAX_BYTES / PAGE_BYTES) {

@@ -14,20 +14,38 @@
 #include "load.h"
 #include "trace.h"
 
+/* What is read beyond the end looks like numbers. */
+static int check_cut(QEMUFile *f)
+{
+    int ret = qemu_file_get_error(f);
+
+    if (ret < 0) {
+        error_report("the migration stream was cut short in a shmig section: "
+                     "%s",
+                     strerror(-ret));
+    }
+    return ret;
+}
+
+/* The peer's name is compared and not shown: it may hold anything. */
 static int load_block(ShmigIncoming *in, QEMUFile *f, unsigned i)
 {
     ShmigRamBlockRef *block = &in->ram->blocks[i];
     Error *error = NULL;
     char name[256];
     uint64_t bytes;
+    int ret;
 
-    if (!qemu_get_counted_string(f, name)) {
-        return -EINVAL;
-    }
+    qemu_get_counted_string(f, name);
     bytes = qemu_get_be64(f);
+    ret = check_cut(f);
+    if (ret < 0) {
+        return ret;
+    }
     if (!g_str_equal(name, block->rb->idstr) || bytes != block->used_bytes) {
-        error_report("RAM block \"%s\": is not what the source has offered",
-                     name);
+        error_report("RAM block %u, \"%s\": the source sends another one than "
+                     "it has offered",
+                     i, block->rb->idstr);
         return -EINVAL;
     }
     if (bytes != block->rb->used_length) {
@@ -48,7 +66,11 @@ static int load_block(ShmigIncoming *in, QEMUFile *f, unsigned i)
 static int load_blocks(ShmigIncoming *in, QEMUFile *f)
 {
     uint32_t n = qemu_get_be32(f);
+    int ret = check_cut(f);
 
+    if (ret < 0) {
+        return ret;
+    }
     if (in->has_blocks) {
         error_report("the source sends its RAM blocks twice");
         return -EINVAL;
@@ -60,15 +82,14 @@ static int load_blocks(ShmigIncoming *in, QEMUFile *f)
         return -EINVAL;
     }
     for (unsigned i = 0; i < n; i++) {
-        int ret = load_block(in, f, i);
-
+        ret = load_block(in, f, i);
         if (ret < 0) {
             return ret;
         }
     }
     trace_shmig_incoming_blocks(n);
     shmig_dest_go(in->dest);
-    return qemu_file_get_error(f);
+    return 0;
 }
 
 static int coroutine_fn load_end(ShmigIncoming *in)
@@ -76,11 +97,25 @@ static int coroutine_fn load_end(ShmigIncoming *in)
     return shmig_incoming_wait(in, &in->drained) ? 0 : -EIO;
 }
 
+/* Without the blocks nothing is sent that an end could be waited for. */
+static int coroutine_fn load_later(ShmigIncoming *in, uint32_t section)
+{
+    if (!in->has_blocks) {
+        error_report("the source goes on before its RAM blocks are known");
+        return -EINVAL;
+    }
+    return section == SHMIG_SECTION_END ? load_end(in) : 0;
+}
+
 int shmig_load_state(QEMUFile *f, void *opaque, int version)
 {
     ShmigIncoming *in = shmig_incoming;
     uint32_t section = qemu_get_be32(f);
+    int ret = check_cut(f);
 
+    if (ret < 0) {
+        return ret;
+    }
     if (!shmig_incoming_connected()) {
         error_report("a shmig section in a stream that came over another "
                      "transport");
@@ -90,9 +125,8 @@ int shmig_load_state(QEMUFile *f, void *opaque, int version)
     case SHMIG_SECTION_BLOCKS:
         return load_blocks(in, f);
     case SHMIG_SECTION_PROGRESS:
-        return 0;
     case SHMIG_SECTION_END:
-        return load_end(in);
+        return load_later(in, section);
     default:
         error_report("unknown shmig section %u", section);
         return -EINVAL;

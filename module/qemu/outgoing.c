@@ -32,6 +32,7 @@
 #include "shmig/base/thread.h"
 #include "glue.h"
 #include "late.h"
+#include "tls.h"
 #include "tracker.h"
 #include "trace.h"
 
@@ -139,8 +140,9 @@ static bool make_offer(ShmigOutgoing *out, const ShmigMigrationArgs *args,
     out->source = shmig_source_new(g_steal_pointer(&offer), &gerr);
     if (!out->source) {
         shmig_propagate(errp, gerr);
+        return false;
     }
-    return out->source != NULL;
+    return shmig_tls_use_source(out->source, args->address, errp);
 }
 
 /* QEMU's end of the stream, as the file it migrates to. */
@@ -196,6 +198,7 @@ void shmig_start_outgoing_migration(MigrationState *s, ShmigMigrationArgs *args,
     out->s = s;
     if (!make_offer(out, args, errp)) {
         free_disks(out);
+        shmig_source_free(out->source);
         free_outgoing(out);
         return;
     }

@@ -18,9 +18,24 @@
 #include "system/kvm.h"
 
 #include "shmig/base/error.h"
+#include "shmig/dirty/bitmap.h"
 #include "shmig/dirty/generic.h"
 #include "tracker.h"
 #include "trace.h"
+
+/* Words of a bitmap that one bit stands for in the bitmap of its groups. */
+#define GROUP_WORDS 64u
+
+/*
+ * Dirty bits of a block that were taken from QEMU.  There are few: vCPUs' are
+ * with KVM mostly.  So that they cost what there are, not what could be, it is
+ * known which groups of words they are in.
+ */
+typedef struct Found {
+    uint64_t *words;
+    uint64_t n_words;
+    unsigned long *groups; /* a bit is set: not all words are 0 */
+} Found;
 
 typedef struct DirtyLog {
     /* Constant. */
@@ -28,12 +43,37 @@ typedef struct DirtyLog {
     ShmigRegion **regions;
 
     /* Control thread: what sync() found and collect() did not take yet. */
-    uint64_t **found;
+    Found *found;
 } DirtyLog;
 
-static uint64_t n_words(const ShmigRegion *region)
+static uint64_t n_groups(const Found *found)
 {
-    return DIV_ROUND_UP(region->n_granules, 64);
+    return DIV_ROUND_UP(found->n_words, GROUP_WORDS);
+}
+
+static void found_init(Found *found, const ShmigRamBlockRef *block)
+{
+    found->n_words = DIV_ROUND_UP(block->used_bytes >> TARGET_PAGE_BITS, 64);
+    found->words = shmig_bitmap_new(found->n_words);
+    found->groups = bitmap_new(n_groups(found));
+}
+
+static void found_destroy(Found *found)
+{
+    shmig_bitmap_free(found->words, found->n_words);
+    g_free(found->groups);
+}
+
+/* The words of @group, and how many there are. */
+static uint64_t *found_group(const Found *found, uint64_t group, uint64_t *n)
+{
+    *n = MIN(GROUP_WORDS, found->n_words - group * GROUP_WORDS);
+    return found->words + group * GROUP_WORDS;
+}
+
+static uint64_t next_group(const Found *found, uint64_t from)
+{
+    return find_next_bit(found->groups, n_groups(found), from);
 }
 
 /* Trackers are called with and without the BQL. */
@@ -81,32 +121,40 @@ static bool log_start(void *opaque, GError **errp)
     return ok;
 }
 
+/* Of some words of QEMU's bitmap, which follow word @word of the block. */
+static void take_words(Found *found, uint64_t word, unsigned long *bits,
+                       uint64_t n)
+{
+    for (uint64_t i = 0; (i = shmig_bitmap_next(bits, i, n)) < n; i++) {
+        found->words[word + i] |= qatomic_xchg(&bits[i], 0);
+        set_bit((word + i) / GROUP_WORDS, found->groups);
+    }
+}
+
 /* Blocks start at a word of the bitmap, and share none. */
-static bool take_bits(const ShmigRamBlockRef *block, uint64_t *found,
-                      uint64_t words)
+static bool take_bits(const ShmigRamBlockRef *block, Found *found)
 {
     unsigned long *const *bits =
         qatomic_rcu_read(&ram_list.dirty_memory[DIRTY_MEMORY_MIGRATION])
             ->blocks;
     ram_addr_t page = block->rb->offset >> TARGET_PAGE_BITS;
-    bool any = false;
 
     QEMU_BUILD_BUG_ON(BITS_PER_LONG != 64);
     g_assert(page % 64 == 0);
-    for (uint64_t i = 0; i < words; i++, page += 64) {
-        unsigned long *word = &bits[page / DIRTY_MEMORY_BLOCK_SIZE]
-                                   [page % DIRTY_MEMORY_BLOCK_SIZE / 64];
+    for (uint64_t word = 0, n; word < found->n_words; word += n) {
+        ram_addr_t at = page % DIRTY_MEMORY_BLOCK_SIZE;
 
-        if (qatomic_read(word)) {
-            found[i] |= qatomic_xchg(word, 0);
-            any = true;
-        }
+        n = MIN((DIRTY_MEMORY_BLOCK_SIZE - at) / 64, found->n_words - word);
+        take_words(found, word, bits[page / DIRTY_MEMORY_BLOCK_SIZE] + at / 64,
+                   n);
+        page += n * 64;
     }
-    if (any) {
-        cpu_physical_memory_dirty_bits_cleared(block->rb->offset,
-                                               block->used_bytes);
+    if (next_group(found, 0) == n_groups(found)) {
+        return false;
     }
-    return any;
+    cpu_physical_memory_dirty_bits_cleared(block->rb->offset,
+                                           block->used_bytes);
+    return true;
 }
 
 static void forget_section(MemoryRegionSection *section, void *opaque)
@@ -118,7 +166,7 @@ static void forget_section(MemoryRegionSection *section, void *opaque)
 }
 
 /* Nothing may read what is discarded, whatever the log says of it. */
-static void forget_discarded(const ShmigRamBlockRef *block, uint64_t *found)
+static void forget_discarded(const ShmigRamBlockRef *block, Found *found)
 {
     MemoryRegionSection section = {
         .mr = block->mr,
@@ -128,7 +176,7 @@ static void forget_discarded(const ShmigRamBlockRef *block, uint64_t *found)
 
     ram_discard_manager_replay_discarded(
         memory_region_get_ram_discard_manager(block->mr), &section,
-        forget_section, found);
+        forget_section, found->words);
 }
 
 static void take_all(DirtyLog *log)
@@ -137,24 +185,31 @@ static void take_all(DirtyLog *log)
     for (unsigned i = 0; i < log->ram->n; i++) {
         const ShmigRamBlockRef *block = &log->ram->blocks[i];
 
-        if (take_bits(block, log->found[i], n_words(log->regions[i])) &&
+        if (take_bits(block, &log->found[i]) &&
             shmig_ram_block_discards(block)) {
-            forget_discarded(block, log->found[i]);
+            forget_discarded(block, &log->found[i]);
         }
     }
 }
 
 /* What was found in a block, as pages. */
 static void add_pages(GArray *pages, const ShmigRamBlockRef *block,
-                      unsigned index, const uint64_t *found)
+                      unsigned index, const Found *found)
 {
-    const unsigned long *bits = found;
-    uint64_t n = block->used_bytes >> TARGET_PAGE_BITS;
+    uint64_t n_pages = block->used_bytes >> TARGET_PAGE_BITS;
 
-    for (uint64_t i = find_first_bit(bits, n); i < n;
-         i = find_next_bit(bits, n, i + 1)) {
-        g_array_append_vals(pages,
-                            &(ShmigLatePage) { .block = index, .page = i }, 1);
+    for (uint64_t group = next_group(found, 0); group < n_groups(found);
+         group = next_group(found, group + 1)) {
+        uint64_t first = group * GROUP_WORDS * 64, n;
+        const unsigned long *bits = found_group(found, group, &n);
+
+        n = MIN(n * 64, n_pages - first);
+        for (uint64_t i = find_first_bit(bits, n); i < n;
+             i = find_next_bit(bits, n, i + 1)) {
+            ShmigLatePage page = { .block = index, .page = first + i };
+
+            g_array_append_val(pages, page);
+        }
     }
 }
 
@@ -163,17 +218,16 @@ void shmig_tracker_take_late(const ShmigRamBlocks *ram, GArray *pages)
     RCU_READ_LOCK_GUARD();
     for (unsigned i = 0; i < ram->n; i++) {
         const ShmigRamBlockRef *block = &ram->blocks[i];
-        uint64_t words =
-            DIV_ROUND_UP(block->used_bytes >> TARGET_PAGE_BITS, 64);
-        g_autofree uint64_t *found = g_new0(uint64_t, words);
+        Found found;
 
-        if (!take_bits(block, found, words)) {
-            continue;
+        found_init(&found, block);
+        if (take_bits(block, &found)) {
+            if (shmig_ram_block_discards(block)) {
+                forget_discarded(block, &found);
+            }
+            add_pages(pages, block, i, &found);
         }
-        if (shmig_ram_block_discards(block)) {
-            forget_discarded(block, found);
-        }
-        add_pages(pages, block, i, found);
+        found_destroy(&found);
     }
 }
 
@@ -198,10 +252,17 @@ static int log_collect(void *opaque, ShmigRegion *region,
                        ShmigCollector *collector)
 {
     DirtyLog *log = opaque;
-    uint64_t *found = log->found[index_of(log, region)];
+    Found *found = &log->found[index_of(log, region)];
 
-    shmig_collect_words(collector, 0, found, n_words(region));
-    memset(found, 0, n_words(region) * sizeof(*found));
+    for (uint64_t group = next_group(found, 0); group < n_groups(found);
+         group = next_group(found, group + 1)) {
+        uint64_t n;
+        uint64_t *words = found_group(found, group, &n);
+
+        shmig_collect_words(collector, group * GROUP_WORDS, words, n);
+        memset(words, 0, n * sizeof(*words));
+        clear_bit(group, found->groups);
+    }
     return 0;
 }
 
@@ -252,7 +313,7 @@ static void log_free(void *opaque)
     DirtyLog *log = opaque;
 
     for (unsigned i = 0; i < log->ram->n; i++) {
-        g_free(log->found[i]);
+        found_destroy(&log->found[i]);
     }
     g_free(log->found);
     g_free(log->regions);
@@ -284,10 +345,10 @@ ShmigTracker *shmig_tracker_new(const ShmigRamBlocks *ram, ShmigSource *source)
 
     log->ram = ram;
     log->regions = g_new0(ShmigRegion *, ram->n);
-    log->found = g_new0(uint64_t *, ram->n);
+    log->found = g_new0(Found, ram->n);
     for (unsigned i = 0; i < ram->n; i++) {
         log->regions[i] = shmig_source_ram_region(source, i);
-        log->found[i] = g_new0(uint64_t, n_words(log->regions[i]));
+        found_init(&log->found[i], &ram->blocks[i]);
     }
     tracker = shmig_generic_new(kvm_enabled() ? &log_arm_ops : &log_ops, log,
                                 log->regions, ram->n);

@@ -95,6 +95,24 @@ static int fill_stripe(ShmigRamWalk *walk, ShmigRamBlock *block,
     }
 }
 
+/*
+ * The next of the channel's stripes, from @stripe on, that may have something
+ * pending.  Looks for the next pending page of any channel: what is clean is
+ * skipped by whole words, not stripe by stripe.
+ */
+static uint64_t next_stripe(const ShmigRamWalk *walk, const ShmigRegion *region,
+                            uint64_t stripe)
+{
+    uint64_t first;
+
+    if (!shmig_region_find(region, stripe * shmig_stripe_granules(region),
+                           region->n_granules, 1, &first)) {
+        return region->n_stripes;
+    }
+    return shmig_stripe_from(region->id, shmig_stripe_of(region, first),
+                             walk->channel, walk->channels);
+}
+
 /* From the walk's stripe to before @end; 1 if all of it is done. */
 static int fill_block(ShmigRamWalk *walk, ShmigRamBlock *block, uint64_t end,
                       ShmigTracker *tracker, uint32_t max_payload,
@@ -102,16 +120,18 @@ static int fill_block(ShmigRamWalk *walk, ShmigRamBlock *block, uint64_t end,
 {
     ShmigRegion *region = block->region;
 
-    walk->stripe = shmig_stripe_from(region->id, walk->stripe, walk->channel,
-                                     walk->channels);
-    while (walk->stripe < MIN(end, region->n_stripes) &&
-           __atomic_load_n(&region->pending_granules, __ATOMIC_RELAXED)) {
-        int ret = fill_stripe(walk, block, tracker, max_payload, batch);
+    while (__atomic_load_n(&region->pending_granules, __ATOMIC_RELAXED)) {
+        int ret;
 
+        walk->stripe = next_stripe(walk, region, walk->stripe);
+        if (walk->stripe >= MIN(end, region->n_stripes)) {
+            break;
+        }
+        ret = fill_stripe(walk, block, tracker, max_payload, batch);
         if (ret <= 0) {
             return ret;
         }
-        walk->stripe += walk->channels;
+        walk->stripe++;
     }
     return 1;
 }

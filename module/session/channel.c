@@ -17,12 +17,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define RING_ENTRIES 256
 /* For the peer to read why we end; a dead peer must not hold us longer. */
 #define LAST_WORDS_NS 500000000
 #define MAX_CONTROL 16
+/* How often the kernel is asked whether the peer still answers. */
+#define LOOK_NS 250000000
 
 typedef enum ChannelState {
     CHANNEL_RUN,
@@ -43,12 +44,15 @@ struct ShmigChannel {
     ShmigConn *conn;
     ShmigStream *stream;
     GThread *thread;
+    bool can_be_silent;
 
     /* The thread. */
     ChannelState state;
     bool conn_closed;
     bool sending; /* what ops->send() gave is on its way */
     int64_t deadline_ns;
+    int64_t look_ns; /* when the peer is looked for next */
+    ShmigHeard heard;
 
     /* Atomic. */
     int ending;
@@ -168,7 +172,7 @@ static void on_closed(void *opaque, int err)
         fail(channel, SHMIG_ERROR_LOST, text);
     } else {
         text = g_strdup_printf("the connection of channel %u was lost: %s",
-                               channel->index, g_strerror(-err));
+                               channel->index, shmig_tls_strerror(err));
         fail(channel, SHMIG_ERROR_LOST, text);
     }
     if (channel->stream) {
@@ -249,6 +253,35 @@ static void run(ShmigChannel *channel, int64_t *wait_ns)
     }
 }
 
+/*
+ * The kernel tells nobody of a peer that is merely silent, so it is asked now
+ * and then.
+ */
+static void look(ShmigChannel *channel, int64_t *wait_ns)
+{
+    int64_t now = shmig_now_ns();
+    g_autofree char *text = NULL;
+
+    if (!channel->can_be_silent) {
+        return;
+    }
+    if (now >= channel->look_ns &&
+        shmig_socket_is_silent(channel->fd, &channel->heard, now)) {
+        text = g_strdup_printf("the peer was not heard of on channel %u for "
+                               "%d s; is its host up, and the network?",
+                               channel->index, SHMIG_SOCKET_SILENT_MS / 1000);
+        fail(channel, SHMIG_ERROR_LOST, text);
+        shmig_conn_close(channel->conn, -ETIMEDOUT);
+        return;
+    }
+    if (now >= channel->look_ns) {
+        channel->look_ns = now + LOOK_NS;
+    }
+    if (*wait_ns < 0 || *wait_ns > channel->look_ns - now) {
+        *wait_ns = channel->look_ns - now;
+    }
+}
+
 /* Whether the peer should be told about our fault, and what. */
 static char *last_words(ShmigChannel *channel)
 {
@@ -314,7 +347,7 @@ static void end(ShmigChannel *channel, int64_t *wait_ns)
     }
     if (channel->state == CHANNEL_LINGER && shmig_conn_ready(channel->conn)) {
         /* Sent; the peer answers by closing. */
-        shutdown(channel->fd, SHUT_WR);
+        shmig_conn_end(channel->conn);
     }
     if (channel->state == CHANNEL_CLOSED) {
         return;
@@ -351,6 +384,7 @@ static void *channel_thread(void *opaque)
             end(channel, &wait_ns);
         } else {
             run(channel, &wait_ns);
+            look(channel, &wait_ns);
         }
         if (is_over(channel)) {
             break;
@@ -390,11 +424,6 @@ void shmig_channel_wake(ShmigChannel *channel)
     shmig_ring_wake(channel->ring);
 }
 
-bool shmig_channel_is_silent(ShmigChannel *channel)
-{
-    return shmig_socket_is_silent(channel->fd);
-}
-
 void shmig_channel_end(ShmigChannel *channel)
 {
     __atomic_store_n(&channel->ending, 1, __ATOMIC_RELEASE);
@@ -419,11 +448,12 @@ void shmig_channel_join(ShmigChannel *channel)
     }
 }
 
-ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
-                                uint32_t rx_sequence, int stream_fd,
-                                ShmigFault *fault, ShmigStats *stats,
-                                bool count_rx, const ShmigChannelOps *ops,
-                                void *opaque, GError **errp)
+ShmigChannel *shmig_channel_new(unsigned index, ShmigLink link,
+                                uint32_t tx_sequence, uint32_t rx_sequence,
+                                int stream_fd, ShmigFault *fault,
+                                ShmigStats *stats, bool count_rx,
+                                const ShmigChannelOps *ops, void *opaque,
+                                GError **errp)
 {
     ShmigRing *ring = shmig_ring_new(RING_ENTRIES, errp);
     ShmigChannel *channel;
@@ -433,13 +463,14 @@ ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
     }
     channel = g_new0(ShmigChannel, 1);
     channel->index = index;
-    channel->fd = fd;
+    channel->fd = link.fd;
+    channel->can_be_silent = shmig_socket_can_be_silent(link.fd);
     channel->fault = fault;
     channel->stats = stats;
     channel->ops = ops;
     channel->opaque = opaque;
     channel->ring = ring;
-    channel->conn = shmig_conn_new(ring, fd, tx_sequence, rx_sequence,
+    channel->conn = shmig_conn_new(ring, link, tx_sequence, rx_sequence,
                                    &conn_ops, channel, stats, count_rx);
     if (stream_fd >= 0) {
         channel->stream = shmig_stream_new(ring, stream_fd);

@@ -4,6 +4,9 @@
  * control frames first, then the stream's (channel 0), then what the side
  * has; hands out what it receives; ends together with the session.
  *
+ * A peer whose host or network is dead is noticed here, and counts as a lost
+ * connection.
+ *
  * Ending: shmig_channel_end() makes the channel tell the peer why (an ERROR
  * frame, unless the fault came from the peer; without a fault, what is queued
  * and the rest of the stream), wait shortly for the peer to close, and its
@@ -53,14 +56,15 @@ typedef struct ShmigChannelOps {
 } ShmigChannelOps;
 
 /*
- * Takes ownership of @fd.  The sequence numbers are those after the
+ * Takes ownership of @link.  The sequence numbers are those after the
  * handshake.  @stream_fd: this session's end of the stream, or -1.
  */
-ShmigChannel *shmig_channel_new(unsigned index, int fd, uint32_t tx_sequence,
-                                uint32_t rx_sequence, int stream_fd,
-                                ShmigFault *fault, ShmigStats *stats,
-                                bool count_rx, const ShmigChannelOps *ops,
-                                void *opaque, GError **errp);
+ShmigChannel *shmig_channel_new(unsigned index, ShmigLink link,
+                                uint32_t tx_sequence, uint32_t rx_sequence,
+                                int stream_fd, ShmigFault *fault,
+                                ShmigStats *stats, bool count_rx,
+                                const ShmigChannelOps *ops, void *opaque,
+                                GError **errp);
 ShmigRing *shmig_channel_ring(ShmigChannel *channel);
 /* False where the kernel gives no thread: it can be freed, or tried again. */
 bool shmig_channel_start(ShmigChannel *channel, GError **errp);
@@ -73,8 +77,6 @@ void shmig_channel_control(ShmigChannel *channel, uint8_t type, uint16_t flags,
                            uint64_t value);
 /* Any thread: asks ops->send() again. */
 void shmig_channel_wake(ShmigChannel *channel);
-/* Any thread: see shmig_socket_is_silent(). */
-bool shmig_channel_is_silent(ShmigChannel *channel);
 /* Any thread: the session is over. */
 void shmig_channel_end(ShmigChannel *channel);
 /* Waits for the thread. */

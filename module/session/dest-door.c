@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The door: hello and offer of each connection that comes in, on a thread of
- * its own that never outlives its deadline, so that a peer that says nothing
+ * The door: TLS, hello and offer of each connection that comes in, on a thread
+ * of its own that never outlives its deadline, so that a peer that says nothing
  * keeps nobody else out.
  */
 #include "shmig/session/dest-internal.h"
 #include "shmig/base/error.h"
 #include "shmig/io/socket.h"
 #include "shmig/io/sync.h"
+#include "shmig/wire/text.h"
+#include "shmig/wire/tls-record.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 int64_t shmig_dest_hello_deadline(const ShmigDest *dest)
 {
     return g_get_monotonic_time() + dest->hello_us;
 }
 
-static bool reply(ShmigDest *dest, int fd, const ShmigHello *theirs,
-                  const char *refusal, int64_t deadline_us)
+static bool reply(ShmigDest *dest, const ShmigLink *link,
+                  const ShmigHello *theirs, const char *refusal,
+                  int64_t deadline_us)
 {
     ShmigHello ours = {
         .version_min = SHMIG_VERSION_MIN,
@@ -32,17 +34,17 @@ static bool reply(ShmigDest *dest, int fd, const ShmigHello *theirs,
     };
 
     memcpy(ours.session, theirs->session, sizeof(ours.session));
-    if (!shmig_sync_send_hello(fd, &ours, deadline_us, NULL)) {
+    if (!shmig_sync_send_hello(link, &ours, deadline_us, NULL)) {
         return false;
     }
     if (refusal) {
         g_autoptr(GBytes) body = g_bytes_new(refusal, strlen(refusal));
 
         g_message("a connection was refused: %s", refusal);
-        shmig_sync_send_frame(fd, SHMIG_FRAME_ERROR, 0, body, deadline_us,
+        shmig_sync_send_frame(link, SHMIG_FRAME_ERROR, 0, body, deadline_us,
                               NULL);
         /* Let the peer read it: closing with bytes unread would reset. */
-        shutdown(fd, SHUT_WR);
+        shmig_sync_end(link, deadline_us);
     }
     return true;
 }
@@ -161,7 +163,7 @@ static void check(ShmigDest *dest, const ShmigHello *hello, GPtrArray *problems)
 }
 
 /* Receives and checks the offer: its problems, or NULL if none came. */
-static GPtrArray *receive_offer(ShmigDest *dest, int fd,
+static GPtrArray *receive_offer(ShmigDest *dest, const ShmigLink *link,
                                 const ShmigHello *hello)
 {
     int64_t deadline_us = shmig_dest_hello_deadline(dest);
@@ -172,7 +174,8 @@ static GPtrArray *receive_offer(ShmigDest *dest, int fd,
     const void *data;
     gsize bytes;
 
-    body = shmig_sync_recv_frame(fd, SHMIG_FRAME_OFFER, 0, deadline_us, &error);
+    body =
+        shmig_sync_recv_frame(link, SHMIG_FRAME_OFFER, 0, deadline_us, &error);
     if (!body) {
         g_message("a connection ended before its offer: %s", error->message);
         return NULL;
@@ -193,11 +196,12 @@ static GPtrArray *receive_offer(ShmigDest *dest, int fd,
     return problems;
 }
 
-static bool answer(ShmigDest *dest, int fd, const GPtrArray *problems)
+static bool answer(ShmigDest *dest, const ShmigLink *link,
+                   const GPtrArray *problems)
 {
     g_autoptr(GBytes) body = shmig_answer_encode(problems);
 
-    return shmig_sync_send_frame(fd, SHMIG_FRAME_ANSWER, 0, body,
+    return shmig_sync_send_frame(link, SHMIG_FRAME_ANSWER, 0, body,
                                  shmig_dest_hello_deadline(dest), NULL);
 }
 
@@ -219,8 +223,8 @@ void shmig_dest_fail_text(ShmigDest *dest, ShmigErrorCode code,
  * The offer was looked at: begins a session or goes back to where we were.
  * The session is there to join before the answer lets the source do so.
  */
-static bool take_source(ShmigDest *dest, int fd, const ShmigHello *hello,
-                        GPtrArray *problems)
+static bool take_source(ShmigDest *dest, const ShmigLink *link,
+                        const ShmigHello *hello, GPtrArray *problems)
 {
     g_autoptr(GError) fault = shmig_fault_get(&dest->fault);
     bool ok;
@@ -241,9 +245,11 @@ static bool take_source(ShmigDest *dest, int fd, const ShmigHello *hello,
     if (ok) {
         memcpy(dest->session, hello->session, sizeof(dest->session));
         dest->n_channels = hello->channels;
-        dest->fds = g_new(int, hello->channels);
-        memset(dest->fds, 0xff, hello->channels * sizeof(int));
-        dest->fds[0] = fd;
+        dest->links = g_new(ShmigLink, hello->channels);
+        for (unsigned i = 0; i < hello->channels; i++) {
+            dest->links[i] = SHMIG_NO_LINK;
+        }
+        dest->links[0] = *link;
         dest->n_admitted = dest->n_joined = 1;
         shmig_dest_set_state(dest, SHMIG_DEST_JOINING);
     } else {
@@ -253,15 +259,16 @@ static bool take_source(ShmigDest *dest, int fd, const ShmigHello *hello,
     return ok;
 }
 
-static bool first_channel(ShmigDest *dest, int fd, const ShmigHello *hello)
+static bool first_channel(ShmigDest *dest, const ShmigLink *link,
+                          const ShmigHello *hello)
 {
-    g_autoptr(GPtrArray) problems = receive_offer(dest, fd, hello);
+    g_autoptr(GPtrArray) problems = receive_offer(dest, link, hello);
     bool ok;
 
     pthread_mutex_lock(&dest->lock);
-    ok = take_source(dest, fd, hello, problems);
+    ok = take_source(dest, link, hello, problems);
     pthread_mutex_unlock(&dest->lock);
-    if (problems && !answer(dest, fd, problems) && ok) {
+    if (problems && !answer(dest, link, problems) && ok) {
         shmig_dest_fail_text(dest, SHMIG_ERROR_LOST,
                              "the source was lost while it was answered");
     }
@@ -307,14 +314,15 @@ static void lose(ShmigDest *dest, unsigned channel)
     }
 }
 
-static bool further_channel(ShmigDest *dest, int fd, unsigned channel)
+static bool further_channel(ShmigDest *dest, const ShmigLink *link,
+                            unsigned channel)
 {
     bool ok;
 
     pthread_mutex_lock(&dest->lock);
     ok = dest->state == SHMIG_DEST_JOINING;
     if (ok) {
-        dest->fds[channel] = fd;
+        dest->links[channel] = *link;
         dest->n_joined++;
         shmig_dest_tell_joins(dest);
     }
@@ -323,32 +331,89 @@ static bool further_channel(ShmigDest *dest, int fd, unsigned channel)
 }
 
 /* What came is no hello; perhaps the peer understands that. */
-static void refuse_malformed(ShmigDest *dest, int fd, const GError *error)
+static void refuse_malformed(ShmigDest *dest, const ShmigLink *link,
+                             const char *why)
 {
     /* What a refusal repeats when there is nothing to repeat. */
     ShmigHello nothing = { .channels = 1 };
 
-    reply(dest, fd, &nothing, error->message, shmig_dest_hello_deadline(dest));
+    reply(dest, link, &nothing, why, shmig_dest_hello_deadline(dest));
+}
+
+/*
+ * What is said before a hello.  False: there is nobody to talk to.  *@refusal
+ * is set if the peer does not get in, whatever its hello is.
+ */
+static bool secure(ShmigDest *dest, ShmigLink *link, int64_t deadline_us,
+                   char **refusal, GError **errp)
+{
+    g_autoptr(GError) unknown = NULL;
+    uint8_t first;
+
+    if (!shmig_sync_peek(link, &first, deadline_us, errp)) {
+        return false;
+    }
+    if (!dest->tls) {
+        if (shmig_tls_record_is_client(first)) {
+            *refusal = g_strdup("the destination does not use TLS");
+        }
+        return true;
+    }
+    if (!shmig_tls_record_is_client(first)) {
+        *refusal = g_strdup("the destination takes connections with TLS only; "
+                            "set tls-creds on the source");
+        return true;
+    }
+    link->tls = dest->tls->ops->connect(dest->tls, errp);
+    if (!link->tls || !shmig_sync_handshake(link, deadline_us, errp)) {
+        return false;
+    }
+    if (!link->tls->ops->check(link->tls, &unknown)) {
+        g_autofree char *text = g_strdup_printf(
+            "the destination does not admit the source: %s", unknown->message);
+
+        /* It may quote the certificate of somebody we do not know. */
+        *refusal = shmig_text_clean(text, strlen(text));
+    }
+    return true;
+}
+
+/* The hello: what is wrong with it was said, if that helps. */
+static bool receive_hello(ShmigDest *dest, const ShmigLink *link,
+                          ShmigHello *hello, const char *refusal,
+                          int64_t deadline_us)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (shmig_sync_recv_hello(link, hello, deadline_us, &error)) {
+        return true;
+    }
+    if (error->code == SHMIG_ERROR_PROTOCOL) {
+        refuse_malformed(dest, link, refusal ? refusal : error->message);
+    } else {
+        g_message("a connection was closed: %s", error->message);
+    }
+    return false;
 }
 
 /* Whether the connection is kept, and whether it is the session's first. */
-static bool let_in(ShmigDest *dest, int fd, bool *first)
+static bool let_in(ShmigDest *dest, ShmigLink *link, bool *first)
 {
     int64_t deadline_us = shmig_dest_hello_deadline(dest);
     g_autoptr(GError) error = NULL;
+    g_autofree char *unwanted = NULL;
     const char *refusal;
     ShmigHello hello;
 
-    if (!shmig_sync_recv_hello(fd, &hello, deadline_us, &error)) {
-        if (error->code == SHMIG_ERROR_PROTOCOL) {
-            refuse_malformed(dest, fd, error);
-        } else {
-            g_message("a connection was closed: %s", error->message);
-        }
+    if (!secure(dest, link, deadline_us, &unwanted, &error)) {
+        g_message("a connection was closed: %s", error->message);
         return false;
     }
-    refusal = admit(dest, &hello);
-    if (!reply(dest, fd, &hello, refusal, deadline_us) && !refusal) {
+    if (!receive_hello(dest, link, &hello, unwanted, deadline_us)) {
+        return false;
+    }
+    refusal = unwanted ? unwanted : admit(dest, &hello);
+    if (!reply(dest, link, &hello, refusal, deadline_us) && !refusal) {
         lose(dest, hello.channel);
         return false;
     }
@@ -356,25 +421,26 @@ static bool let_in(ShmigDest *dest, int fd, bool *first)
         return false;
     }
     *first = !hello.channel;
-    return *first ? first_channel(dest, fd, &hello)
-                  : further_channel(dest, fd, hello.channel);
+    return *first ? first_channel(dest, link, &hello)
+                  : further_channel(dest, link, hello.channel);
 }
 
 void *shmig_dest_door(void *opaque)
 {
     g_autofree ShmigDestDoor *door = opaque;
     ShmigDest *dest = door->dest;
+    ShmigLink link = { .fd = door->fd };
     bool first = false;
     bool kept;
 
     shmig_socket_prepare(door->fd);
-    kept = let_in(dest, door->fd, &first);
+    kept = let_in(dest, &link, &first);
 
     pthread_mutex_lock(&dest->lock);
     g_hash_table_remove(dest->doors, GINT_TO_POINTER(door->fd));
     pthread_mutex_unlock(&dest->lock);
     if (!kept) {
-        close(door->fd);
+        shmig_link_close(&link);
     } else if (first) {
         shmig_dest_gather(dest);
     }

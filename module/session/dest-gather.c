@@ -18,7 +18,7 @@
 static bool wait_for_news(ShmigDest *dest, int64_t until_us)
 {
     struct pollfd p[] = {
-        { .fd = dest->fds[0], .events = POLLRDHUP },
+        { .fd = dest->links[0].fd, .events = POLLRDHUP },
         { .fd = dest->join_fd, .events = POLLIN },
     };
     int64_t left = until_us - g_get_monotonic_time();
@@ -50,16 +50,16 @@ static void hang_up(ShmigDest *dest)
     g_autofree char *text = NULL;
     g_autoptr(GBytes) body = NULL;
 
-    if (error && dest->fds[0] >= 0) {
+    if (error && dest->links[0].fd >= 0) {
         text = shmig_text_clean(error->message, strlen(error->message));
         body = g_bytes_new(text, strlen(text));
-        shmig_sync_send_frame(dest->fds[0], SHMIG_FRAME_ERROR, 1, body,
+        shmig_sync_send_frame(&dest->links[0], SHMIG_FRAME_ERROR, 1, body,
                               shmig_dest_hello_deadline(dest), NULL);
     }
     pthread_mutex_lock(&dest->lock);
     for (unsigned i = 0; i < dest->n_channels; i++) {
-        if (dest->fds[i] >= 0) {
-            shutdown(dest->fds[i], SHUT_RDWR);
+        if (dest->links[i].fd >= 0) {
+            shutdown(dest->links[i].fd, SHUT_RDWR);
         }
     }
     pthread_mutex_unlock(&dest->lock);

@@ -56,8 +56,9 @@ struct ShmigDest {
     ShmigOffer *offer;
     uint8_t session[SHMIG_SESSION_ID_BYTES];
     unsigned n_channels;
-    int *fds;
-    int qemu_fd; /* QEMU's end of the stream */
+    ShmigLink *links;
+    ShmigTlsCreds *tls; /* NULL: plain */
+    int qemu_fd;        /* QEMU's end of the stream */
     ShmigDestChannel *channels;
     uint32_t n_ram, n_disks, n_regions;
     ShmigRegionInfo *regions;

@@ -144,23 +144,23 @@ static bool make_channel(ShmigDest *dest, unsigned i, int stream_fd,
     dc->dest = dest;
     dc->index = i;
     dc->channel = shmig_channel_new(
-        i, dest->fds[i], frames, frames, i ? -1 : stream_fd, &dest->fault,
+        i, dest->links[i], frames, frames, i ? -1 : stream_fd, &dest->fault,
         &dest->stats, true, &shmig_dest_channel_ops, dc, errp);
     if (!dc->channel) {
         return false;
     }
-    dest->fds[i] = -1;
-    dc->apply = shmig_apply_new(shmig_channel_ring(dc->channel), dest->disks,
-                                dest->n_disks, dest->n_ram, i, dest->n_channels,
-                                shmig_memory_dest(dest->n_channels).per_channel,
-                                dest->buffers, dest->durable,
-                                &shmig_dest_apply_ops, dc);
+    dest->links[i] = SHMIG_NO_LINK;
+    dc->apply = shmig_apply_new(
+        shmig_channel_ring(dc->channel), dest->disks, dest->n_disks,
+        dest->n_ram, i, dest->n_channels,
+        shmig_memory_dest(dest->n_channels, dest->tls).per_channel,
+        dest->buffers, dest->durable, &shmig_dest_apply_ops, dc);
     return true;
 }
 
 static bool make_channels(ShmigDest *dest, GError **errp)
 {
-    ShmigMemory memory = shmig_memory_dest(dest->n_channels);
+    ShmigMemory memory = shmig_memory_dest(dest->n_channels, dest->tls);
     int pair[2];
 
     dest->buffers =
@@ -180,7 +180,7 @@ static bool make_channels(ShmigDest *dest, GError **errp)
     for (unsigned i = 0; i < dest->n_channels; i++) {
         bool made = make_channel(dest, i, pair[0], errp);
 
-        if (!i && !dest->channels[0].channel && dest->fds[0] >= 0) {
+        if (!i && !dest->channels[0].channel && dest->links[0].fd >= 0) {
             close(pair[0]); /* or it went with the channel */
         }
         if (!made) {
@@ -228,6 +228,12 @@ bool shmig_dest_start(ShmigDest *dest)
         shmig_dest_fail(dest, error);
     }
     return started;
+}
+
+void shmig_dest_set_tls(ShmigDest *dest, ShmigTlsCreds *tls)
+{
+    g_assert(!dest->tls);
+    dest->tls = tls;
 }
 
 /* A stranger who connects where there is no thread left harms nobody else. */
@@ -395,10 +401,8 @@ static void free_channels(ShmigDest *dest)
             shmig_channel_free(dc->channel);
         }
     }
-    for (unsigned i = 0; dest->fds && i < dest->n_channels; i++) {
-        if (dest->fds[i] >= 0) {
-            close(dest->fds[i]);
-        }
+    for (unsigned i = 0; dest->links && i < dest->n_channels; i++) {
+        shmig_link_close(&dest->links[i]);
     }
     if (dest->join_fd >= 0) {
         close(dest->join_fd);
@@ -406,7 +410,8 @@ static void free_channels(ShmigDest *dest)
     shmig_buffers_free(dest->buffers);
     shmig_durable_free(dest->durable);
     g_free(dest->channels);
-    g_free(dest->fds);
+    shmig_tls_creds_free(dest->tls);
+    g_free(dest->links);
 }
 
 void shmig_dest_free(ShmigDest *dest)

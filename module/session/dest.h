@@ -15,6 +15,7 @@
 #define SHMIG_SESSION_DEST_H
 
 #include "shmig/disk/disk.h"
+#include "shmig/io/tls.h"
 #include "shmig/stats/stats.h"
 #include "shmig/wire/offer.h"
 
@@ -52,6 +53,10 @@ ShmigDest *shmig_dest_new(const ShmigDestOps *ops, void *opaque, GError **errp);
  * a thread that one of these waits for.
  */
 void shmig_dest_free(ShmigDest *dest);
+
+/* Before accept(): connections have to use TLS with these credentials, of a
+ * server, which are owned by the session from now on. */
+void shmig_dest_set_tls(ShmigDest *dest, ShmigTlsCreds *tls);
 
 /*
  * A connection came in; @fd is owned by the session from now on.  Never

@@ -9,6 +9,7 @@
  */
 #include "shmig/session/memory.h"
 #include "shmig/disk/apply.h"
+#include "shmig/io/tls.h"
 #include "shmig/session/source-internal.h"
 
 #define BUFFERS 24
@@ -19,12 +20,17 @@
  * touch of it is less), 25 KiB of a ring, its stack, frames and batches.
  */
 #define CHANNEL_BYTES (256u << 10)
+/* With TLS also its two buffers, and what the library has in hand: keys, a
+ * record that comes and one that goes. */
+#define TLS_BYTES (SHMIG_TLS_SMALL_BYTES + SHMIG_TLS_BULK_BYTES + (64u << 10))
 /* What QEMU and the peer may be ahead of each other, in both directions. */
 #define STREAM_BYTES (2u * SHMIG_STREAM_WINDOW)
 
-static uint64_t fixed_bytes(unsigned channels)
+static uint64_t fixed_bytes(unsigned channels, bool tls)
 {
-    return STREAM_BYTES + (uint64_t)channels * CHANNEL_BYTES;
+    uint64_t of_one = CHANNEL_BYTES + (tls ? TLS_BYTES : 0);
+
+    return STREAM_BYTES + channels * of_one;
 }
 
 /* Guest writes that wait, and those that are on their way. */
@@ -35,29 +41,28 @@ static uint64_t queue_bytes(unsigned channels)
     return SHMIG_SOURCE_QUEUE_BYTES + channels * MIN(of_one, SHMIG_MAX_PAYLOAD);
 }
 
-ShmigMemory shmig_memory_source(unsigned channels)
+ShmigMemory shmig_memory_source(unsigned channels, bool tls)
 {
-    uint64_t others = fixed_bytes(channels) + queue_bytes(channels);
+    uint64_t others = fixed_bytes(channels, tls) + queue_bytes(channels);
     uint64_t left = SHMIG_MEMORY_BYTES - others;
-    ShmigMemory m = { .buffer_bytes = SHMIG_MAX_PAYLOAD };
+    ShmigMemory m;
 
     m.per_channel = CLAMP(BUFFERS / channels, 1, MOST_PER_CHANNEL);
     m.buffers = m.per_channel * channels;
-    if (channels > BUFFERS) {
-        left = MIN(left, (uint64_t)BUFFERS * SHMIG_MAX_PAYLOAD);
-        m.buffer_bytes = left / channels / GRANULE * GRANULE;
-    }
+    left = MIN(left, (uint64_t)BUFFERS * SHMIG_MAX_PAYLOAD);
+    m.buffer_bytes =
+        MIN(left / m.buffers / GRANULE * GRANULE, SHMIG_MAX_PAYLOAD);
     m.total_bytes = others + (uint64_t)m.buffers * m.buffer_bytes;
     return m;
 }
 
-ShmigMemory shmig_memory_dest(unsigned channels)
+ShmigMemory shmig_memory_dest(unsigned channels, bool tls)
 {
     ShmigMemory m = { .buffer_bytes = SHMIG_APPLY_BUFFER_BYTES };
 
     m.per_channel = CLAMP(BUFFERS / channels, 2, MOST_PER_CHANNEL);
     m.buffers = MIN(m.per_channel * channels, BUFFERS);
     m.total_bytes =
-        fixed_bytes(channels) + (uint64_t)m.buffers * m.buffer_bytes;
+        fixed_bytes(channels, tls) + (uint64_t)m.buffers * m.buffer_bytes;
     return m;
 }

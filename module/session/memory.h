@@ -6,6 +6,7 @@
 #ifndef SHMIG_SESSION_MEMORY_H
 #define SHMIG_SESSION_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SHMIG_MEMORY_BYTES (64u << 20) /* of one side */
@@ -17,7 +18,7 @@ typedef struct ShmigMemory {
     uint64_t total_bytes;  /* at worst, with everything else */
 } ShmigMemory;
 
-ShmigMemory shmig_memory_source(unsigned channels);
-ShmigMemory shmig_memory_dest(unsigned channels);
+ShmigMemory shmig_memory_source(unsigned channels, bool tls);
+ShmigMemory shmig_memory_dest(unsigned channels, bool tls);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The source's hello and offer.  Channel 0: hello, hello, OFFER, ANSWER.
- * The others: hello, hello.
+ * The others: hello, hello.  TLS comes before, where it is used.
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
@@ -10,7 +10,6 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* Makes @fd the one that abort() shuts down; false if it came before. */
 static bool guard(ShmigSource *src, int fd, GError **errp)
@@ -34,7 +33,29 @@ static void unguard(ShmigSource *src)
     pthread_mutex_unlock(&src->lock);
 }
 
-static bool hello(ShmigSource *src, int fd, unsigned channel,
+/*
+ * TLS, if it is used, up to where both are known to each other.  It is never
+ * given up for plain.
+ */
+static bool secure(ShmigSource *src, ShmigLink *link, int64_t deadline_us,
+                   GError **errp)
+{
+    if (!src->tls) {
+        return true;
+    }
+    link->tls = src->tls->ops->connect(src->tls, errp);
+    if (!link->tls) {
+        return false;
+    }
+    if (!shmig_sync_handshake(link, deadline_us, errp) ||
+        !link->tls->ops->check(link->tls, errp)) {
+        g_prefix_error(errp, "TLS with the destination: ");
+        return false;
+    }
+    return true;
+}
+
+static bool hello(ShmigSource *src, const ShmigLink *link, unsigned channel,
                   int64_t deadline_us, GError **errp)
 {
     ShmigHello ours = {
@@ -46,13 +67,13 @@ static bool hello(ShmigSource *src, int fd, unsigned channel,
     ShmigHello theirs;
 
     memcpy(ours.session, src->session, sizeof(ours.session));
-    if (!shmig_sync_send_hello(fd, &ours, deadline_us, errp) ||
-        !shmig_sync_recv_hello(fd, &theirs, deadline_us, errp)) {
+    if (!shmig_sync_send_hello(link, &ours, deadline_us, errp) ||
+        !shmig_sync_recv_hello(link, &theirs, deadline_us, errp)) {
         return false;
     }
     if (theirs.refused) {
-        GBytes *body =
-            shmig_sync_recv_frame(fd, SHMIG_FRAME_ERROR, 0, deadline_us, errp);
+        GBytes *body = shmig_sync_recv_frame(link, SHMIG_FRAME_ERROR, 0,
+                                             deadline_us, errp);
 
         g_assert(!body);
         return false;
@@ -75,7 +96,8 @@ static bool hello(ShmigSource *src, int fd, unsigned channel,
     return true;
 }
 
-static bool offer(ShmigSource *src, int fd, int64_t deadline_us, GError **errp)
+static bool offer(ShmigSource *src, const ShmigLink *link, int64_t deadline_us,
+                  GError **errp)
 {
     g_autoptr(GBytes) body = shmig_offer_encode(src->offer, errp);
     g_autoptr(GBytes) reply = NULL;
@@ -84,11 +106,12 @@ static bool offer(ShmigSource *src, int fd, int64_t deadline_us, GError **errp)
     gsize bytes;
     const void *data;
 
-    if (!body || !shmig_sync_send_frame(fd, SHMIG_FRAME_OFFER, 0, body,
+    if (!body || !shmig_sync_send_frame(link, SHMIG_FRAME_OFFER, 0, body,
                                         deadline_us, errp)) {
         return false;
     }
-    reply = shmig_sync_recv_frame(fd, SHMIG_FRAME_ANSWER, 0, deadline_us, errp);
+    reply =
+        shmig_sync_recv_frame(link, SHMIG_FRAME_ANSWER, 0, deadline_us, errp);
     if (!reply) {
         return false;
     }
@@ -113,12 +136,15 @@ static bool join(ShmigSource *src, int fd, int timeout_ms, GError **errp)
 {
     int64_t deadline_us = g_get_monotonic_time() + timeout_ms * 1000ll;
     unsigned channel = src->n_joined;
-    bool ok;
+    ShmigLink link = { .fd = fd };
+    bool secured = false, ok;
 
     g_assert(channel < src->n_channels);
     shmig_socket_prepare(fd);
-    ok = guard(src, fd, errp) && hello(src, fd, channel, deadline_us, errp) &&
-         (channel || offer(src, fd, deadline_us, errp));
+    ok = guard(src, fd, errp) &&
+         (secured = secure(src, &link, deadline_us, errp)) &&
+         hello(src, &link, channel, deadline_us, errp) &&
+         (channel || offer(src, &link, deadline_us, errp));
     unguard(src);
     if (!ok) {
         g_autoptr(GError) first = shmig_fault_get(&src->fault);
@@ -126,15 +152,15 @@ static bool join(ShmigSource *src, int fd, int timeout_ms, GError **errp)
         if (first) {
             g_clear_error(errp);
             g_propagate_error(errp, g_steal_pointer(&first));
-        } else if (channel == 0 &&
+        } else if (channel == 0 && secured &&
                    g_error_matches(errp ? *errp : NULL, SHMIG_ERROR,
                                    SHMIG_ERROR_LOST)) {
             g_prefix_error(errp, "no shmig destination answered: ");
         }
-        close(fd);
+        shmig_link_close(&link);
         return false;
     }
-    src->fds[src->n_joined++] = fd;
+    src->links[src->n_joined++] = link;
     return true;
 }
 
@@ -149,6 +175,12 @@ bool shmig_source_join(ShmigSource *src, int fd, int timeout_ms, GError **errp)
 {
     g_assert(src->n_joined > 0);
     return join(src, fd, timeout_ms, errp);
+}
+
+void shmig_source_set_tls(ShmigSource *src, ShmigTlsCreds *tls)
+{
+    g_assert(src->n_joined == 0 && !src->tls);
+    src->tls = tls;
 }
 
 int shmig_source_stream(ShmigSource *src)

@@ -53,7 +53,8 @@ struct ShmigSource {
     uint8_t session[SHMIG_SESSION_ID_BYTES];
     unsigned n_channels;
     unsigned n_joined;
-    int *fds;
+    ShmigLink *links;
+    ShmigTlsCreds *tls; /* NULL: plain */
     int stream_fd;
     ShmigSourceChannel *channels;
     uint32_t n_ram, n_disks;

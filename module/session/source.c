@@ -5,14 +5,11 @@
  */
 #include "shmig/session/source-internal.h"
 #include "shmig/base/error.h"
-#include "shmig/io/socket.h"
 #include "shmig/session/memory.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define SILENCE_CHECK_US (G_USEC_PER_SEC / 2)
 
 ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
 {
@@ -30,7 +27,7 @@ ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp)
     src->n_channels = offer->channels;
     src->n_ram = offer->ram->len;
     src->n_disks = offer->disks->len;
-    src->fds = g_new(int, src->n_channels);
+    src->links = g_new0(ShmigLink, src->n_channels);
     src->channels = g_new0(ShmigSourceChannel, src->n_channels);
     src->ram = g_new0(ShmigRamBlock, src->n_ram);
     src->disks = g_new0(ShmigDiskSource, src->n_disks);
@@ -149,17 +146,17 @@ static void join_channels(ShmigSource *src)
 static bool make_channel(ShmigSource *src, unsigned i, GError **errp)
 {
     ShmigSourceChannel *sc = &src->channels[i];
-    ShmigMemory memory = shmig_memory_source(src->n_channels);
+    ShmigMemory memory = shmig_memory_source(src->n_channels, src->tls);
     uint32_t frames = i ? 0 : 1;
     ShmigChannel *channel;
 
     channel = shmig_channel_new(
-        i, src->fds[i], frames, frames, i ? -1 : src->stream_fd, &src->fault,
+        i, src->links[i], frames, frames, i ? -1 : src->stream_fd, &src->fault,
         &src->stats, false, &shmig_source_channel_ops, sc, errp);
     if (!channel) {
         return false;
     }
-    src->fds[i] = -1;
+    src->links[i] = SHMIG_NO_LINK;
     if (!i) {
         src->stream_fd = -1;
     }
@@ -370,48 +367,6 @@ void shmig_source_set_bandwidth(ShmigSource *src, uint64_t bytes_per_s)
     }
 }
 
-/* A channel but the first that has drained for good has nothing to say. */
-static bool may_be_silent(ShmigSource *src, unsigned i)
-{
-    bool may;
-
-    pthread_mutex_lock(&src->lock);
-    may = i > 0 && src->channels[i].final_answered;
-    pthread_mutex_unlock(&src->lock);
-    return may;
-}
-
-static void check_silence(ShmigSource *src)
-{
-    for (unsigned i = 0; i < src->n_channels; i++) {
-        if (!may_be_silent(src, i) &&
-            shmig_channel_is_silent(src->channels[i].channel)) {
-            shmig_source_fail(
-                src, g_error_new(SHMIG_ERROR, SHMIG_ERROR_LOST,
-                                 "the destination was not heard of on channel "
-                                 "%u for %d s; is its host up, and the "
-                                 "network?",
-                                 i, SHMIG_SOCKET_SILENT_MS / 1000));
-            return;
-        }
-    }
-}
-
-/*
- * With the lock held, and the guest stopped: waits for a change.  The kernel
- * tells nobody of a peer that is merely silent, so it is asked now and then.
- */
-static void wait_stopped(ShmigSource *src)
-{
-    int64_t until = g_get_monotonic_time() + SILENCE_CHECK_US;
-
-    if (!shmig_cond_wait_until(&src->cond, &src->lock, until)) {
-        pthread_mutex_unlock(&src->lock);
-        check_silence(src);
-        pthread_mutex_lock(&src->lock);
-    }
-}
-
 bool shmig_source_finish(ShmigSource *src, GError **errp)
 {
     bool ok;
@@ -420,7 +375,7 @@ bool shmig_source_finish(ShmigSource *src, GError **errp)
     wake_all(src);
     pthread_mutex_lock(&src->lock);
     while (!shmig_fault_is_set(&src->fault) && src->n_final < src->n_channels) {
-        wait_stopped(src);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     ok = !failed(src, errp);
     pthread_mutex_unlock(&src->lock);
@@ -431,7 +386,7 @@ bool shmig_source_finish(ShmigSource *src, GError **errp)
 static bool wait_flag(ShmigSource *src, const bool *flag)
 {
     while (!*flag && !shmig_fault_is_set(&src->fault)) {
-        wait_stopped(src);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     return *flag;
 }
@@ -447,7 +402,7 @@ ShmigCommit shmig_source_commit(ShmigSource *src,
     /* READY may overtake what the other channels say. */
     while (src->n_drained < src->n_channels &&
            !shmig_fault_is_set(&src->fault)) {
-        wait_stopped(src);
+        pthread_cond_wait(&src->cond, &src->lock);
     }
     wait_flag(src, &src->ready);
     pthread_mutex_unlock(&src->lock);
@@ -514,8 +469,8 @@ void shmig_source_free(ShmigSource *src)
     stop_tracker(src);
     for (unsigned i = 0; i < src->n_channels; i++) {
         shmig_source_channel_destroy(&src->channels[i]);
-        if (i < src->n_joined && src->fds[i] >= 0) {
-            close(src->fds[i]);
+        if (i < src->n_joined) {
+            shmig_link_close(&src->links[i]);
         }
     }
     if (src->stream_fd >= 0) {
@@ -538,7 +493,8 @@ void shmig_source_free(ShmigSource *src)
     pthread_rwlock_destroy(&src->tracking_lock);
     pthread_cond_destroy(&src->cond);
     shmig_offer_free(src->offer);
-    g_free(src->fds);
+    shmig_tls_creds_free(src->tls);
+    g_free(src->links);
     g_free(src->channels);
     g_free(src->ram);
     g_free(src->disks);

@@ -17,6 +17,7 @@
 #include "shmig/dirty/tracker.h"
 #include "shmig/disk/disk.h"
 #include "shmig/disk/mirror.h"
+#include "shmig/io/tls.h"
 #include "shmig/stats/stats.h"
 #include "shmig/wire/offer.h"
 
@@ -25,6 +26,10 @@ typedef struct ShmigSource ShmigSource;
 /* Takes ownership of @offer, which says how many channels there will be. */
 ShmigSource *shmig_source_new(ShmigOffer *offer, GError **errp);
 void shmig_source_free(ShmigSource *src);
+
+/* Before handshake(): connections use TLS with these credentials, of a client,
+ * which are owned by the session from now on. */
+void shmig_source_set_tls(ShmigSource *src, ShmigTlsCreds *tls);
 
 /*
  * Says hello and makes the offer on @fd, a connected stream socket that the

@@ -22,9 +22,11 @@
 #define SHMIG_APPLIED_STEP (2u << 20)  /* bytes that APPLIED is sent for */
 
 #define SHMIG_MAX_NAME 255  /* bytes of a RAM block or device id */
-#define SHMIG_MAX_TEXT 1024 /* bytes of one sentence, or an identity */
+#define SHMIG_MAX_TEXT 1024 /* bytes of one sentence */
+#define SHMIG_MAX_IDENTITY 255
 #define SHMIG_MAX_RAM_BLOCKS 1024
 #define SHMIG_MAX_DISKS 256
+#define SHMIG_MAX_KEPT 1024 /* identities of storage that does not travel */
 #define SHMIG_MAX_CHANNELS 64
 #define SHMIG_MAX_PROBLEMS 64
 

@@ -14,11 +14,12 @@
 
 /* Whatever keeps the limits one by one fits the body as a whole. */
 #define STRING_BYTES(max) (2 + (max))
-G_STATIC_ASSERT(16 + STRING_BYTES(SHMIG_MAX_NAME) +
+G_STATIC_ASSERT(20 + STRING_BYTES(SHMIG_MAX_NAME) +
                     SHMIG_MAX_RAM_BLOCKS * (STRING_BYTES(SHMIG_MAX_NAME) + 20) +
                     SHMIG_MAX_DISKS * (2 * STRING_BYTES(SHMIG_MAX_NAME) +
-                                       STRING_BYTES(SHMIG_MAX_TEXT) + 8 +
-                                       STRING_BYTES(SHMIG_MAX_NAME)) <=
+                                       STRING_BYTES(SHMIG_MAX_IDENTITY) + 8 +
+                                       STRING_BYTES(SHMIG_MAX_NAME)) +
+                    SHMIG_MAX_KEPT * STRING_BYTES(SHMIG_MAX_IDENTITY) <=
                 SHMIG_MAX_BODY);
 
 static void offer_ram_free(void *opaque)
@@ -48,6 +49,7 @@ ShmigOffer *shmig_offer_new(const char *machine, uint32_t channels)
     offer->ram = g_ptr_array_new_with_free_func(offer_ram_free);
     offer->disks = g_ptr_array_new_with_free_func(offer_disk_free);
     offer->left_out = g_ptr_array_new_with_free_func(g_free);
+    offer->kept = g_ptr_array_new_with_free_func(g_free);
     return offer;
 }
 
@@ -60,6 +62,7 @@ void shmig_offer_free(ShmigOffer *offer)
     g_ptr_array_unref(offer->ram);
     g_ptr_array_unref(offer->disks);
     g_ptr_array_unref(offer->left_out);
+    g_ptr_array_unref(offer->kept);
     g_free(offer);
 }
 
@@ -91,6 +94,14 @@ void shmig_offer_add_disk(ShmigOffer *offer, const char *id, const char *format,
 void shmig_offer_leave_out(ShmigOffer *offer, const char *id)
 {
     g_ptr_array_add(offer->left_out, g_strdup(id));
+}
+
+void shmig_offer_keep(ShmigOffer *offer, const char *identity)
+{
+    if (*identity && !g_ptr_array_find_with_equal_func(offer->kept, identity,
+                                                       g_str_equal, NULL)) {
+        g_ptr_array_add(offer->kept, g_strdup(identity));
+    }
 }
 
 /* Names are not shown before they passed here: they may hold anything. */
@@ -144,7 +155,7 @@ static bool check_disk(const ShmigOfferDisk *disk, unsigned index,
     }
     if (disk->format[0] != '\0' && !name_ok(disk->format)) {
         problem = "the name of its format is too long or not printable";
-    } else if (strlen(disk->identity) > SHMIG_MAX_TEXT) {
+    } else if (strlen(disk->identity) > SHMIG_MAX_IDENTITY) {
         problem = "the identity of its storage is too long";
     } else if (!shmig_range_ok(0, disk->size_bytes, SHMIG_MAX_REGION_BYTES)) {
         problem = "its size is 0 or out of range";
@@ -175,6 +186,23 @@ static bool check_left_out(const GPtrArray *left_out, GHashTable *ids, int code,
     return true;
 }
 
+static bool check_kept(const GPtrArray *kept, int code, GError **errp)
+{
+    for (unsigned i = 0; i < kept->len; i++) {
+        const char *identity = kept->pdata[i];
+
+        if (!identity ||
+            !shmig_range_ok(0, strlen(identity), SHMIG_MAX_IDENTITY)) {
+            g_set_error(errp, SHMIG_ERROR, code,
+                        "offer: kept storage %u: its identity is empty or "
+                        "longer than %u bytes",
+                        i, SHMIG_MAX_IDENTITY);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_count(const char *what, uint32_t n, uint32_t min,
                         uint32_t max, int code, GError **errp)
 {
@@ -198,7 +226,9 @@ static bool check_offer(const ShmigOffer *offer, int code, GError **errp)
         !check_count("disks", offer->disks->len, 0, SHMIG_MAX_DISKS, code,
                      errp) ||
         !check_count("left-out disks", offer->left_out->len, 0, SHMIG_MAX_DISKS,
-                     code, errp)) {
+                     code, errp) ||
+        !check_count("kept storages", offer->kept->len, 0, SHMIG_MAX_KEPT, code,
+                     errp)) {
         return false;
     }
     if (!name_ok(offer->machine)) {
@@ -218,7 +248,8 @@ static bool check_offer(const ShmigOffer *offer, int code, GError **errp)
             return false;
         }
     }
-    return check_left_out(offer->left_out, ids, code, errp);
+    return check_left_out(offer->left_out, ids, code, errp) &&
+           check_kept(offer->kept, code, errp);
 }
 
 static void write_text(GByteArray *out, const char *text)
@@ -258,6 +289,10 @@ GBytes *shmig_offer_encode(const ShmigOffer *offer, GError **errp)
     for (unsigned i = 0; i < offer->left_out->len; i++) {
         write_text(out, offer->left_out->pdata[i]);
     }
+    shmig_write_u32(out, offer->kept->len);
+    for (unsigned i = 0; i < offer->kept->len; i++) {
+        write_text(out, offer->kept->pdata[i]);
+    }
     return g_byte_array_free_to_bytes(out);
 }
 
@@ -279,43 +314,51 @@ static void read_disk(ShmigReader *reader, ShmigOffer *offer)
     g_ptr_array_add(offer->disks, disk);
     disk->id = shmig_reader_string(reader, SHMIG_MAX_NAME);
     disk->format = shmig_reader_string(reader, SHMIG_MAX_NAME);
-    disk->identity = shmig_reader_string(reader, SHMIG_MAX_TEXT);
+    disk->identity = shmig_reader_string(reader, SHMIG_MAX_IDENTITY);
     disk->size_bytes = shmig_reader_u64(reader);
 }
 
-/* False and @errp if there is too much of something; else @reader knows. */
-static bool read_offer(ShmigReader *reader, ShmigOffer *offer, GError **errp)
+static void read_left_out(ShmigReader *reader, ShmigOffer *offer)
 {
-    uint32_t n;
+    g_ptr_array_add(offer->left_out,
+                    shmig_reader_string(reader, SHMIG_MAX_NAME));
+}
 
-    offer->channels = shmig_reader_u32(reader);
-    offer->machine = shmig_reader_string(reader, SHMIG_MAX_NAME);
-    n = shmig_reader_u32(reader);
-    if (!check_count("RAM blocks", n, 0, SHMIG_MAX_RAM_BLOCKS,
-                     SHMIG_ERROR_PROTOCOL, errp)) {
+static void read_kept(ShmigReader *reader, ShmigOffer *offer)
+{
+    g_ptr_array_add(offer->kept,
+                    shmig_reader_string(reader, SHMIG_MAX_IDENTITY));
+}
+
+/* False and @errp if there is too much of something; else @reader knows. */
+static bool read_list(ShmigReader *reader, ShmigOffer *offer, const char *what,
+                      uint32_t max,
+                      void (*read_one)(ShmigReader *reader, ShmigOffer *offer),
+                      GError **errp)
+{
+    uint32_t n = shmig_reader_u32(reader);
+
+    if (!check_count(what, n, 0, max, SHMIG_ERROR_PROTOCOL, errp)) {
         return false;
     }
     for (uint32_t i = 0; i < n && !reader->failed; i++) {
-        read_ram(reader, offer);
-    }
-    n = shmig_reader_u32(reader);
-    if (!check_count("disks", n, 0, SHMIG_MAX_DISKS, SHMIG_ERROR_PROTOCOL,
-                     errp)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < n && !reader->failed; i++) {
-        read_disk(reader, offer);
-    }
-    n = shmig_reader_u32(reader);
-    if (!check_count("left-out disks", n, 0, SHMIG_MAX_DISKS,
-                     SHMIG_ERROR_PROTOCOL, errp)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < n && !reader->failed; i++) {
-        g_ptr_array_add(offer->left_out,
-                        shmig_reader_string(reader, SHMIG_MAX_NAME));
+        read_one(reader, offer);
     }
     return true;
+}
+
+static bool read_offer(ShmigReader *reader, ShmigOffer *offer, GError **errp)
+{
+    offer->channels = shmig_reader_u32(reader);
+    offer->machine = shmig_reader_string(reader, SHMIG_MAX_NAME);
+    return read_list(reader, offer, "RAM blocks", SHMIG_MAX_RAM_BLOCKS,
+                     read_ram, errp) &&
+           read_list(reader, offer, "disks", SHMIG_MAX_DISKS, read_disk,
+                     errp) &&
+           read_list(reader, offer, "left-out disks", SHMIG_MAX_DISKS,
+                     read_left_out, errp) &&
+           read_list(reader, offer, "kept storages", SHMIG_MAX_KEPT, read_kept,
+                     errp);
 }
 
 ShmigOffer *shmig_offer_decode(const void *body, size_t length, GError **errp)

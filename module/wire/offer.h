@@ -31,6 +31,8 @@ typedef struct ShmigOffer {
     GPtrArray *disks; /* of ShmigOfferDisk, owned */
     /* Of char *, owned: ids of writable guest disks that do not travel. */
     GPtrArray *left_out;
+    /* Of char *, owned: identities of storage that stays with the source. */
+    GPtrArray *kept;
 } ShmigOffer;
 
 ShmigOffer *shmig_offer_new(const char *machine, uint32_t channels);
@@ -44,6 +46,8 @@ void shmig_offer_add_disk(ShmigOffer *offer, const char *id, const char *format,
                           const char *identity, uint64_t size_bytes);
 
 void shmig_offer_leave_out(ShmigOffer *offer, const char *id);
+/* Adds @identity, unless it is "" or was added before. */
+void shmig_offer_keep(ShmigOffer *offer, const char *identity);
 
 /* The body of an OFFER frame.  NULL if a limit is exceeded (names it). */
 GBytes *shmig_offer_encode(const ShmigOffer *offer, GError **errp);

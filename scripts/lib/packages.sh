@@ -3,11 +3,12 @@
 
 # perl has pod2man; gnuplot draws the curves of shmig dirty-bench.
 core_packages="gcc libc6-dev meson ninja-build pkgconf ccache
-    libglib2.0-dev libjson-glib-dev liburing-dev perl gnuplot-nox"
+    libglib2.0-dev libjson-glib-dev liburing-dev libgnutls28-dev perl
+    gnuplot-nox"
 
 # QEMU's configure makes a Python venv, hence python3-venv.
 qemu_packages="$core_packages git ca-certificates xz-utils python3-venv
-    python3-setuptools make libfdt-dev libpixman-1-dev libgnutls28-dev
+    python3-setuptools make libfdt-dev libpixman-1-dev
     libtasn1-6-dev libzstd-dev libaio-dev zlib1g-dev"
 
 # Of libvirt we build the daemon, its driver for QEMU and virsh.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A peer that says what a test likes, byte by byte. */
 #include "raw-peer.h"
+#include "shmig/io/sync.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,17 +24,38 @@ RawPeer raw_peer(int fd)
     return (RawPeer) { .fd = fd };
 }
 
+RawPeer raw_peer_tls(int fd, ShmigTls *tls)
+{
+    RawPeer peer = raw_peer(fd);
+
+    peer.tls = tls;
+    return peer;
+}
+
+static ShmigLink link_of(const RawPeer *peer)
+{
+    return (ShmigLink) { .fd = peer->fd, .tls = peer->tls };
+}
+
+static int64_t patience(void)
+{
+    return g_get_monotonic_time() + PATIENCE_S * G_USEC_PER_SEC;
+}
+
 void raw_peer_close(RawPeer *peer)
 {
     if (peer->fd >= 0) {
         close(peer->fd);
         peer->fd = -1;
     }
+    shmig_tls_free(g_steal_pointer(&peer->tls));
 }
 
 void raw_peer_end(RawPeer *peer)
 {
-    shutdown(peer->fd, SHUT_WR);
+    ShmigLink link = link_of(peer);
+
+    shmig_sync_end(&link, patience());
 }
 
 void raw_add_hello(GByteArray *out, const ShmigHello *hello)
@@ -102,6 +124,11 @@ bool raw_write(RawPeer *peer, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
 
+    if (peer->tls) {
+        ShmigLink link = link_of(peer);
+
+        return shmig_sync_write(&link, bytes, n, patience(), NULL);
+    }
     while (n) {
         ssize_t ret = send(peer->fd, p, n, MSG_NOSIGNAL);
 
@@ -169,6 +196,11 @@ bool raw_read(RawPeer *peer, void *bytes, size_t n)
 {
     uint8_t *p = bytes;
 
+    if (peer->tls) {
+        ShmigLink link = link_of(peer);
+
+        return shmig_sync_read(&link, bytes, n, patience(), NULL);
+    }
     while (n) {
         ssize_t ret = recv(peer->fd, p, n, 0);
 
@@ -260,7 +292,7 @@ char *raw_last_words(RawPeer *peer)
         if (frame.type == SHMIG_FRAME_ERROR) {
             words = g_steal_pointer(&body);
             /* Whoever waits for us to close is not kept waiting. */
-            shutdown(peer->fd, SHUT_WR);
+            raw_peer_end(peer);
         }
         g_clear_pointer(&body, g_free);
     }

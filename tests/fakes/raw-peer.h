@@ -7,17 +7,21 @@
 #define TESTS_FAKES_RAW_PEER_H
 
 #include <glib.h>
+#include "shmig/io/tls.h"
 #include "shmig/wire/frame.h"
 #include "shmig/wire/offer.h"
 
 typedef struct RawPeer {
     int fd;
+    ShmigTls *tls;        /* NULL: plain; its handshake is done */
     uint32_t tx_sequence; /* of the next frame sent */
     uint32_t rx_sequence; /* of the next frame expected */
 } RawPeer;
 
 /* Takes ownership of @fd. */
 RawPeer raw_peer(int fd);
+/* The same, inside @tls, which it owns from now on. */
+RawPeer raw_peer_tls(int fd, ShmigTls *tls);
 void raw_peer_close(RawPeer *peer);
 /* Says no more, still listens. */
 void raw_peer_end(RawPeer *peer);

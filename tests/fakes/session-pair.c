@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A source and a destination session in one process. */
 #include "session-pair.h"
+#include "psk-tls.h"
 #include "shmig/dirty/generic.h"
 
 #include <arpa/inet.h>
@@ -177,6 +178,12 @@ static void make_source(Pair *pair)
     }
     pair->source = shmig_source_new(offer, &error);
     g_assert_no_error(error);
+    if (pair->tls) {
+        shmig_source_set_tls(pair->source,
+                             psk_creds_new((PskCreds) { .server = false }));
+        shmig_dest_set_tls(pair->dest,
+                           psk_creds_new((PskCreds) { .server = true }));
+    }
 }
 
 bool pair_handshake(Pair *pair, GError **errp)

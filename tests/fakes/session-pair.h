@@ -16,6 +16,7 @@ typedef struct Pair {
     /* Set by the test before pair_connect(). */
     unsigned channels;
     bool tcp;
+    bool tls; /* both sides use it */
     uint64_t ram_bytes;
     unsigned n_disks;
     uint64_t disk_bytes;

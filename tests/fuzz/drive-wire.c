@@ -122,6 +122,10 @@ static GByteArray *valid_offer(GRand *rand)
     if (g_rand_boolean(rand)) {
         shmig_offer_leave_out(offer, "left-out");
     }
+    if (g_rand_boolean(rand)) {
+        shmig_offer_keep(offer, "host:3:4");
+        shmig_offer_keep(offer, "nfs:host:/vm:5");
+    }
     body = shmig_offer_encode(offer, NULL);
     return g_byte_array_append(begin(FUZZ_OFFER), g_bytes_get_data(body, NULL),
                                g_bytes_get_size(body));

@@ -34,7 +34,7 @@ static const Way *const ways[WAYS] = { &way_shmig, &way_stock };
 
 typedef struct Bench {
     int runs;
-    gboolean quick, iothread, untouched;
+    gboolean quick, iothread, untouched, tls;
     char **cases; /* names; NULL: all */
     char *way;    /* name; NULL: both */
     char *ram_dir, *disk_dir;
@@ -121,6 +121,7 @@ static bool run_on_link(Bench *bench, Link *link, TableCase *table,
         .dir = dest->dir,
         .memory = bench->untouched ? MEMORY_UNTOUCHED : MEMORY_TOUCHED,
         .iothread = bench->iothread,
+        .tls = bench->tls,
         .source_cache = source->cache_direct,
         .dest_cache = dest->cache_direct,
     };
@@ -187,14 +188,15 @@ static void describe(const Bench *bench)
            "Memory of both ways: %s.\n"
            "stock: blockdev-mirror (full, background) over NBD, then multifd, "
            "2 channels.\n"
-           "shmig: 2 channels.\n",
+           "shmig: 2 channels, %s.\n",
            bench->size.memory_mib, bench->size.random_mib, bench->size.disk_mib,
            sysconf(_SC_NPROCESSORS_ONLN), host.release, load[0],
            bench->places[PLACE_RAM]->cache_direct,
            bench->places[PLACE_DISK]->cache_direct,
            bench->iothread ? "an" : "no",
            bench->untouched ? "QEMU's default, untouched before it is received"
-                            : "preallocated, transparent huge pages");
+                            : "preallocated, transparent huge pages",
+           bench->tls ? "TLS with a pre-shared key" : "plain");
     fflush(stdout);
 }
 
@@ -273,6 +275,8 @@ static bool parse(int argc, char **argv, Bench *bench, GError **errp)
           "shmig or stock alone, to profile it", "NAME" },
         { "iothread", 0, 0, G_OPTION_ARG_NONE, &bench->iothread,
           "the disk has a thread of its own in both ways", NULL },
+        { "tls", 0, 0, G_OPTION_ARG_NONE, &bench->tls,
+          "shmig runs inside TLS, with a pre-shared key", NULL },
         { "untouched", 0, 0, G_OPTION_ARG_NONE, &bench->untouched,
           "memory of the guest is not preallocated", NULL },
         { "profile", 0, 0, G_OPTION_ARG_FILENAME, &bench->profile,

@@ -25,6 +25,7 @@ typedef struct EndsOptions {
     const char *dest_image; /* is made, empty */
     const char *dir;        /* for files of the run */
     bool iothread;
+    bool tls;                 /* of shmig */
     const char *source_cache; /* cache.direct= */
     const char *dest_cache;
     const char *profile; /* where perf writes to; NULL: nowhere */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command lines of a pair, and starting it. */
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "loop.h"
 #include "pair.h"
@@ -174,7 +176,14 @@ static char *full_uri(Pair *pair, GError **errp)
     return g_string_free(g_steal_pointer(&uri), FALSE);
 }
 
-static bool listen_now(Pair *pair, GError **errp)
+static bool set_uri(Pair *pair, GError **errp)
+{
+    g_free(pair->uri);
+    pair->uri = full_uri(pair, errp);
+    return pair->uri != NULL;
+}
+
+bool pair_listen(Pair *pair, GError **errp)
 {
     g_autofree char *uri = listen_uri(pair);
 
@@ -182,7 +191,8 @@ static bool listen_now(Pair *pair, GError **errp)
                    pair->options.dest_survives
                        ? "{'uri': '%s', 'exit-on-error': false}"
                        : "{'uri': '%s'}",
-                   uri);
+                   uri) &&
+           set_uri(pair, errp);
 }
 
 static bool start_dest(Pair *pair, GError **errp)
@@ -197,22 +207,23 @@ static bool start_dest(Pair *pair, GError **errp)
     if (!o->dest_runs) {
         add(args, "-S");
     }
+    if (o->enter && !o->enter(true, errp)) {
+        return false;
+    }
     pair->dest = machine_start("destination", pair->dir, args, errp);
     if (!pair->dest || o->no_listen) {
         return pair->dest != NULL;
     }
-    if (defer && !listen_now(pair, errp)) {
-        return false;
-    }
-    g_free(pair->uri);
-    pair->uri = full_uri(pair, errp);
-    return pair->uri != NULL;
+    return defer ? pair_listen(pair, errp) : set_uri(pair, errp);
 }
 
 static bool start_source(Pair *pair, GError **errp)
 {
     g_autoptr(GPtrArray) args = common_arguments(pair, true);
 
+    if (pair->options.enter && !pair->options.enter(false, errp)) {
+        return false;
+    }
     pair->source = machine_start("source", pair->dir, args, errp);
     return pair->source != NULL;
 }
@@ -237,12 +248,41 @@ static bool make_source_disks(Pair *pair, GError **errp)
             image_new(pair->dir, name, disk->format, disk_bytes(pair),
                       REGION_MIB * MIB, disk->content, errp);
         if (!pair->source_disks[i] ||
-            !image_put_on(pair->source_disks[i], disk->source_storage, errp)) {
+            !image_put_on(pair->source_disks[i], disk->source_storage, errp) ||
+            !image_remember(pair->source_disks[i], errp)) {
             return false;
         }
         pair->disks += !disk->model;
     }
     return true;
+}
+
+/* In place of the image of its own, or what is put on it. */
+static bool give_same(Image *image, const Image *source, const PairDisk *disk,
+                      GError **errp)
+{
+    bool linked = true;
+
+    switch (disk->same_file) {
+    case PAIR_OWN:
+        break;
+    case PAIR_SAME:
+        g_free(image->path);
+        image->path = g_strdup(source->path);
+        return true;
+    case PAIR_SAME_HARD_LINK:
+        unlink(image->file);
+        linked = link(source->file, image->file) == 0;
+        break;
+    case PAIR_SAME_SYMLINK:
+        unlink(image->file);
+        linked = symlink(source->file, image->file) == 0;
+        break;
+    }
+    if (!linked) {
+        return harness_fail(errp, "%s: %s", image->file, g_strerror(errno));
+    }
+    return image_put_on(image, disk->dest_storage, errp);
 }
 
 static bool make_dest_disks(Pair *pair, GError **errp)
@@ -264,13 +304,8 @@ static bool make_dest_disks(Pair *pair, GError **errp)
         if (!image) {
             return false;
         }
-        if (disk->same_file) {
-            g_free(image->path);
-            image->path = g_strdup(pair->source_disks[i]->path);
-        }
         pair->dest_disks[i] = image;
-        if (!disk->same_file &&
-            !image_put_on(image, disk->dest_storage, errp)) {
+        if (!give_same(image, pair->source_disks[i], disk, errp)) {
             return false;
         }
     }

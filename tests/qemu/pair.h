@@ -25,6 +25,14 @@
 /* Bytes a second of a pair that is slow. */
 #define PAIR_SLOW_BYTES 1048576
 
+/* How the destination comes by the source's own image. */
+typedef enum PairSame {
+    PAIR_OWN, /* it does not */
+    PAIR_SAME,
+    PAIR_SAME_HARD_LINK,
+    PAIR_SAME_SYMLINK,
+} PairSame;
+
 typedef struct PairDisk {
     const char *format;      /* NULL: there is no such disk */
     const char *dest_format; /* default: the same */
@@ -41,7 +49,7 @@ typedef struct PairDisk {
     StorageKind source_storage, dest_storage; /* what an image is put on */
     bool only_source; /* the destination has no such disk */
     bool only_dest;
-    bool same_file; /* the destination opens the source's image */
+    PairSame same_file; /* the destination opens the source's image */
 } PairDisk;
 
 typedef enum PairAddress {
@@ -75,6 +83,8 @@ typedef struct PairOptions {
     bool no_listen; /* -incoming defer, and migrate-incoming is the test's */
     bool dest_survives; /* exit-on-error=false; needs defer */
     bool no_dest;       /* there is none, and nothing listens */
+    /* Called before a QEMU is started, which gets what this thread has. */
+    bool (*enter)(bool dest, GError **errp);
 } PairOptions;
 
 typedef struct Pair {
@@ -92,6 +102,9 @@ void pair_free(Pair *pair);
 
 /* A second destination, on new images, in place of one that ended. */
 bool pair_renew_dest(Pair *pair, GError **errp);
+
+/* What a destination with no_listen does then: it listens at pair->uri. */
+bool pair_listen(Pair *pair, GError **errp);
 
 /* No more limits. */
 bool pair_hurry(Pair *pair, GError **errp);
@@ -139,7 +152,8 @@ bool pair_resume(Pair *pair, GError **errp);
 /* The guest goes on for some heartbeats, then proves memory and disks. */
 bool pair_verify(Machine *machine, unsigned disks, GError **errp);
 
-/* The source's guest still runs, and what it writes from now on is there. */
+/* The source's guest still runs, what it writes from now on is there, and so is
+ * what its images held before it began. */
 bool pair_source_unharmed(Pair *pair, GError **errp);
 
 /* The destination ends by itself with status 1, as QEMU's do by default when a

@@ -343,6 +343,45 @@ static bool auto_converge(Pair *pair, GError **errp)
            pair_hurry(pair, errp) && arrive(pair, errp);
 }
 
+/* --- capabilities that shmig has no part in --- */
+
+/* On both sides, those that the row names. */
+static bool set_capabilities(Pair *pair, bool on, GError **errp)
+{
+    g_auto(GStrv) names = g_strsplit(row_now()->data, ";", -1);
+
+    for (unsigned i = 0; names[i]; i++) {
+        if (!pair_set_capability(pair, names[i], on, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool with_capabilities(Pair *pair, GError **errp)
+{
+    return set_capabilities(pair, true, errp) && pair_move(pair, errp);
+}
+
+/* The destination has another UUID, which matters to who asks for it. */
+static bool another_uuid(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL, *printed = NULL;
+
+    if (!set_capabilities(pair, true, errp) || !pair_migrate(pair, errp)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    printed = sentence ? pair_wait_dest_end(pair, errp) : NULL;
+    return printed && row_said(printed, errp) &&
+           row_said_words(sentence, "the destination gave up", errp) &&
+           pair_source_unharmed(pair, errp) &&
+           qmp_run(pair->source->qmp, errp, "migrate-set-capabilities",
+                   "{'capabilities': [{'capability': 'validate-uuid', "
+                   "'state': false}]}") &&
+           pair_move_after_all(pair, errp);
+}
+
 /* clang-format off */
 #define RAW { .format = "raw" }
 #define QCOW2 { .format = "qcow2" }
@@ -371,6 +410,7 @@ static bool auto_converge(Pair *pair, GError **errp)
 #define RAM_HUGE \
     "-machine memory-backend=ram0 " \
     "-object memory-backend-memfd,id=ram0,size=64M,hugetlb=on"
+#define UUID(digit_) "-uuid 00000000-0000-4000-8000-00000000000" digit_
 #define ROMS "-device VGA -device e1000 -device virtio-net-pci"
 
 static const Row rows[] = {
@@ -481,6 +521,19 @@ static const Row rows[] = {
     { OPTIONS "kvm-dirty-ring/small",
       { .accel = "kvm,dirty-ring-size=1024", .vcpus = 2, .guest = "dirty=200",
         .disks = { RAW } }, small_ring, "dirty ring was overrun" },
+    { OPTIONS "return-path", { TCG, .disks = { RAW } },
+      with_capabilities, NULL, "return-path" },
+    { OPTIONS "switchover-ack", { TCG, .disks = { RAW } },
+      with_capabilities, NULL, "return-path;switchover-ack" },
+    { OPTIONS "zero-blocks", { TCG, .disks = { RAW } },
+      with_capabilities, NULL, "zero-blocks" },
+    { OPTIONS "validate-uuid",
+      { TCG, .arguments = UUID("0"), .disks = { RAW } },
+      with_capabilities, NULL, "validate-uuid" },
+    { OPTIONS "validate-uuid/another",
+      { TCG, .source_arguments = UUID("0"), .dest_arguments = UUID("1"),
+        .disks = { RAW } },
+      another_uuid, "UUID", "validate-uuid" },
 };
 
 static const Row huge_rows[] = {

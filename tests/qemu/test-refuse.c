@@ -94,6 +94,15 @@ static bool at_once(Pair *pair, GError **errp)
     return migrate_refused(pair, uri ? uri : pair->uri, errp);
 }
 
+/* What only looks like something to be refused.  Images are not compared: the
+ * source's is not the same without what is below it. */
+static bool not_at_all(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) && pair_wait_moved(pair, errp) &&
+           pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
 /* The same for migrate-incoming; another address works afterwards. */
 static bool incoming_at_once(Pair *pair, GError **errp)
 {
@@ -145,6 +154,7 @@ static const Refused capabilities[] = {
     { "background-snapshot", NULL },
     { "release-ram", NULL },
     { "rdma-pin-all", NULL },
+    { "dirty-bitmaps", NULL },
     {},
 };
 
@@ -271,6 +281,17 @@ static bool second_source(Pair *pair, GError **errp)
     "-object memory-backend-file,id=ram0,size=64M,mem-path={dir}/ram,share=on"
 #define NOWHERE "shmig:127.0.0.1:1"
 
+#define SAME_BY(link_, ...) \
+    { .format = "raw", .same_file = PAIR_SAME_##link_, \
+      .drive = "cache=none", __VA_ARGS__ }
+#define SCSI "-device virtio-scsi-pci,id=scsi"
+#define ON_TEMPLATE \
+    "backing.driver=raw,backing.file.driver=file," \
+    "backing.file.filename={dir}/template"
+#define ON_SOURCE1 \
+    { .format = "raw", .drive = "cache=none", \
+      .dest_drive = "file={dir}/source1.raw,cache=none" }
+
 static const Row rows[] = {
     { REFUSE "disk-missing", { TCG, .disks = { RAW, ONLY_SOURCE } },
       by_dest, "\"disk1\"|no such disk|40 MiB" },
@@ -341,7 +362,7 @@ static const Row rows[] = {
     { REFUSE "file-descriptor", { TCG, .no_dest = true, .disks = { RAW } },
       at_once, "type fd", "shmig:fd:3" },
     { REFUSE "tls", { TCG, .no_dest = true, .disks = { RAW } },
-      by_parameter, "tls-creds", "'tls-creds': 'none'" },
+      by_parameter, "tls-creds|there is no object|\"none\"", "'tls-creds': 'none'" },
     { REFUSE "mode", { TCG, .no_dest = true, .disks = { RAW } },
       by_parameter, "cpr-reboot", "'mode': 'cpr-reboot'" },
     /* A VFIO device blocks migration as these do, and cannot be had without
@@ -384,6 +405,43 @@ static const Row rows[] = {
     { REFUSE "dead-port/vsock",
       { TCG, .no_dest = true, .disks = { RAW } },
       no_peer, "Failed to ", "shmig:vsock:1:9" },
+
+    { REFUSE "disk-same-file/hard-link",
+      { TCG, .disks = { RAW, SAME_BY(HARD_LINK) } },
+      by_dest, "\"disk1\"|very same file" },
+    { REFUSE "disk-same-file/symlink",
+      { TCG, .disks = { RAW, SAME_BY(SYMLINK) } },
+      by_dest, "\"disk1\"|very same file" },
+    { REFUSE "disk-same-file/loop-device",
+      { TCG, .disks = { RAW, SAME_BY(HARD_LINK, .dest_storage = STORAGE_DEVICE)
+        } },
+      by_dest, "\"disk1\"|very same file" },
+    { REFUSE "disk-same-file/of-another-disk",
+      { TCG, .disks = { ON_SOURCE1, { .format = "raw", .drive = "cache=none" }
+        } },
+      by_dest, "\"disk0\"|very same file|source's disk \"disk1\"" },
+    { REFUSE "disk-kept/left-out",
+      { TCG, .select = "disk0",
+        .disks = { ON_SOURCE1, { .format = "raw", .only_source = true,
+                                 .drive = "cache=none" } } },
+      by_dest, "\"disk0\"|very same file|left out" },
+    { REFUSE "disk-kept/read-only",
+      { TCG, .arguments = SCSI,
+        .disks = { ON_SOURCE1, { .format = "raw", .model = "scsi-hd",
+                                 .device = "bus=scsi.0", .only_source = true,
+                                 .drive = "readonly=on,cache=none" } } },
+      by_dest, "\"disk0\"|very same file|read-only" },
+    { REFUSE "disk-kept/backing-file",
+      { TCG, .arguments = SCSI,
+        .disks = { { .format = "raw", .dest_drive = "file={dir}/template" },
+                   { .format = "qcow2", .model = "scsi-hd",
+                     .device = "bus=scsi.0", .source_drive = ON_TEMPLATE } } },
+      by_dest, "\"disk0\"|very same file|backing file" },
+    { REFUSE "disk-kept/backing-file-of-both",
+      { TCG, .arguments = SCSI,
+        .disks = { RAW, { .format = "qcow2", .model = "scsi-hd",
+                          .device = "bus=scsi.0", .drive = ON_TEMPLATE } } },
+      not_at_all },
 };
 /* clang-format on */
 

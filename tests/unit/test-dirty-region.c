@@ -164,6 +164,71 @@ static void test_random(void)
     g_assert_cmpuint(count_bits(r), ==, 0);
 }
 
+static void note_word(void *opaque, uint64_t word)
+{
+    g_array_append_val((GArray *)opaque, word);
+}
+
+/* One merge against a plain OR; then again, when nothing is new. */
+static void check_merge(const uint64_t *bits, uint64_t first, uint64_t n)
+{
+    const uint64_t words = 700;
+    g_autoptr(ShmigRegion) r = ram_region(64 * words - 30);
+    g_autoptr(GArray) seen = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    g_autofree uint64_t *expect = g_new0(uint64_t, words);
+    unsigned n_seen = 0;
+    uint64_t fresh;
+
+    shmig_region_set(r, 777, 3);
+    memcpy(expect, r->pending, words * sizeof(*expect));
+    fresh = shmig_region_merge_seen(r, first, bits, n, note_word, seen);
+    for (uint64_t i = 0; i < n && first + i < words; i++) {
+        expect[first + i] |= bits[i];
+        if (bits[i]) {
+            g_assert_cmpuint(g_array_index(seen, uint64_t, n_seen), ==,
+                             first + i);
+            n_seen++;
+        }
+    }
+    expect[words - 1] &= UINT64_MAX >> 30;
+    g_assert_cmpuint(seen->len, ==, n_seen);
+    g_assert_cmpmem(r->pending, words * sizeof(*expect), expect,
+                    words * sizeof(*expect));
+    g_assert_cmpuint(r->pending_granules, ==, count_bits(r));
+    g_assert_cmpuint(fresh, ==, count_bits(r) - 3);
+    g_assert_cmpuint(shmig_region_merge(r, first, bits, n), ==, 0);
+    g_assert_cmpuint(r->pending_granules, ==, count_bits(r));
+}
+
+/* From one bit in a thousand words to all of them, from any word on. */
+static void test_merge_seen(void)
+{
+    static const unsigned apart[] = { 1, 2, 9, 64, 1000 };
+    g_autoptr(GRand) rand = g_rand_new_with_seed(2);
+
+    for (size_t a = 0; a < G_N_ELEMENTS(apart); a++) {
+        for (unsigned round = 0; round < 60; round++) {
+            uint64_t n = g_rand_int_range(rand, 1, 701);
+            g_autofree uint64_t *bits = g_new0(uint64_t, n);
+
+            for (uint64_t i = 0; i < n; i++) {
+                if (g_rand_int_range(rand, 0, apart[a]) == 0) {
+                    bits[i] = UINT64_C(1) << g_rand_int_range(rand, 0, 64);
+                }
+                if (g_rand_int_range(rand, 0, 8 * apart[a]) == 0) {
+                    bits[i] = UINT64_MAX;
+                }
+            }
+            /* Page 777 and the two after it are in word 12. */
+            if (round % 2 && n > 12) {
+                bits[12] = 0;
+            }
+            check_merge(bits, round % 2 ? 0 : g_rand_int_range(rand, 13, 700),
+                        n);
+        }
+    }
+}
+
 static void test_find_stays_inside(void)
 {
     g_autoptr(ShmigRegion) r = ram_region(256);
@@ -293,6 +358,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty/region/end", test_end);
     g_test_add_func("/dirty/region/set-bytes", test_set_bytes);
     g_test_add_func("/dirty/region/random", test_random);
+    g_test_add_func("/dirty/region/merge-seen", test_merge_seen);
     g_test_add_func("/dirty/region/find-stays-inside", test_find_stays_inside);
     g_test_add_func("/dirty/region/mark-sent", test_mark_sent);
     g_test_add_func("/dirty/region/race", test_race);

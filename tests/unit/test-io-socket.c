@@ -21,6 +21,7 @@ static int get(int fd, int level, int option)
 /* Nagle made each hand-over 40 ms longer. */
 static void test_tcp(void)
 {
+    ShmigHeard heard = { 0 };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     shmig_socket_prepare(fd);
@@ -31,16 +32,20 @@ static void test_tcp(void)
     g_assert_cmpint(get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), ==,
                     SHMIG_SOCKET_UNACKED_MS);
     g_assert_cmpint(fcntl(fd, F_GETFL) & O_NONBLOCK, ==, 0);
-    g_assert_false(shmig_socket_is_silent(fd));
+    g_assert_false(shmig_socket_is_silent(fd, &heard, 1));
+    g_assert_true(shmig_socket_can_be_silent(fd));
     close(fd);
 }
 
 static void test_unix(void)
 {
+    ShmigHeard heard = { 0 };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     shmig_socket_prepare(fd);
     g_assert_cmpint(fcntl(fd, F_GETFL) & O_NONBLOCK, ==, 0);
+    g_assert_false(shmig_socket_can_be_silent(fd));
+    g_assert_false(shmig_socket_is_silent(fd, &heard, 1));
     close(fd);
 }
 

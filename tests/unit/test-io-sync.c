@@ -6,13 +6,12 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define ANSWER SHMIG_FRAME_ANSWER
 
 typedef struct World {
     RawPeer peer;
-    int fd;
+    ShmigLink link;
     int64_t soon, later; /* deadlines */
 } World;
 
@@ -24,14 +23,14 @@ static World world_new(void)
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
     w.peer = raw_peer(fds[0]);
-    w.fd = fds[1];
+    w.link = (ShmigLink) { .fd = fds[1] };
     return w;
 }
 
 static void world_free(World *w)
 {
     raw_peer_close(&w->peer);
-    close(w->fd);
+    shmig_link_close(&w->link);
 }
 
 /* The frame that comes fails like this. */
@@ -39,7 +38,7 @@ static void expect(World *w, int64_t deadline, int code, const char *sentence)
 {
     g_autoptr(GError) error = NULL;
 
-    g_assert_null(shmig_sync_recv_frame(w->fd, ANSWER, 0, deadline, &error));
+    g_assert_null(shmig_sync_recv_frame(&w->link, ANSWER, 0, deadline, &error));
     g_assert_error(error, SHMIG_ERROR, code);
     if (!strstr(error->message, sentence)) {
         g_error("\"%s\" instead of \"%s\"", error->message, sentence);
@@ -56,12 +55,13 @@ static void test_frame(void)
     gsize bytes;
 
     raw_send(&w.peer, frame, "hello");
-    body = shmig_sync_recv_frame(w.fd, ANSWER, 0, w.later, &error);
+    body = shmig_sync_recv_frame(&w.link, ANSWER, 0, w.later, &error);
     g_assert_no_error(error);
     g_assert_cmpmem(g_bytes_get_data(body, &bytes), 5, "hello", 5);
     g_assert_cmpuint(bytes, ==, 5);
     back = g_bytes_new("there", 5);
-    g_assert_true(shmig_sync_send_frame(w.fd, ANSWER, 0, back, w.later, NULL));
+    g_assert_true(
+        shmig_sync_send_frame(&w.link, ANSWER, 0, back, w.later, NULL));
     g_assert_true(raw_recv(&w.peer, &frame, &heard));
     g_assert_cmpuint(frame.type, ==, ANSWER);
     g_assert_cmpmem(heard, frame.body, "there", 5);
@@ -135,7 +135,7 @@ static void test_never_reads(void)
     g_autofree uint8_t *much = g_malloc0(16 << 20);
     g_autoptr(GError) error = NULL;
 
-    g_assert_false(shmig_sync_write(w.fd, much, 16 << 20, w.soon, &error));
+    g_assert_false(shmig_sync_write(&w.link, much, 16 << 20, w.soon, &error));
     g_assert_error(error, SHMIG_ERROR, SHMIG_ERROR_LOST);
     world_free(&w);
 }
@@ -150,7 +150,7 @@ static void *hang_up(void *opaque)
 static void test_shut_down(void)
 {
     World w = world_new();
-    GThread *thread = g_thread_new("hang-up", hang_up, &w.fd);
+    GThread *thread = g_thread_new("hang-up", hang_up, &w.link.fd);
 
     expect(&w, w.later, SHMIG_ERROR_LOST, "closed the connection");
     g_thread_join(thread);
@@ -165,14 +165,14 @@ static void test_hello(void)
     g_autoptr(GError) error = NULL;
 
     raw_send_hello(&w.peer, &ours);
-    g_assert_true(shmig_sync_recv_hello(w.fd, &got, w.later, &error));
+    g_assert_true(shmig_sync_recv_hello(&w.link, &got, w.later, &error));
     g_assert_cmpuint(got.channel, ==, 1);
     g_assert_cmpuint(got.channels, ==, 3);
-    g_assert_true(shmig_sync_send_hello(w.fd, &got, w.later, &error));
+    g_assert_true(shmig_sync_send_hello(&w.link, &got, w.later, &error));
     g_assert_true(raw_recv_hello(&w.peer, &got));
     g_assert_cmpmem(got.session, 16, ours.session, 16);
     raw_write(&w.peer, zeroes, sizeof(zeroes));
-    g_assert_false(shmig_sync_recv_hello(w.fd, &got, w.later, &error));
+    g_assert_false(shmig_sync_recv_hello(&w.link, &got, w.later, &error));
     g_assert_error(error, SHMIG_ERROR, SHMIG_ERROR_PROTOCOL);
     world_free(&w);
 }

@@ -166,8 +166,9 @@ static World *world_new(bool stream)
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, stream_fds), ==, 0);
         w->qemu = raw_peer(stream_fds[1]);
     }
-    w->channel = shmig_channel_new(0, fds[0], 0, 0, stream_fds[0], &w->fault,
-                                   &w->stats, true, &ops, w, &error);
+    w->channel =
+        shmig_channel_new(0, (ShmigLink) { .fd = fds[0] }, 0, 0, stream_fds[0],
+                          &w->fault, &w->stats, true, &ops, w, &error);
     g_assert_no_error(error);
     return w;
 }

@@ -19,15 +19,15 @@
 #define SANITIZED false
 #endif
 
-static void test_sums(void)
+static void check_sums(bool tls)
 {
     const unsigned channels[] = { 1,  2,  4,  12, 13, 16, 24,
                                   25, 27, 29, 32, 48, 63, 64 };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(channels); i++) {
         unsigned n = channels[i];
-        ShmigMemory source = shmig_memory_source(n);
-        ShmigMemory dest = shmig_memory_dest(n);
+        ShmigMemory source = shmig_memory_source(n, tls);
+        ShmigMemory dest = shmig_memory_dest(n, tls);
 
         g_assert_cmpuint(source.total_bytes, <=, SHMIG_MEMORY_BYTES);
         g_assert_cmpuint(dest.total_bytes, <=, SHMIG_MEMORY_BYTES);
@@ -42,13 +42,21 @@ static void test_sums(void)
     }
 }
 
+static void test_sums(void)
+{
+    check_sums(false);
+    check_sums(true);
+}
+
 /* What is fast today stays so. */
 static void test_few_channels(void)
 {
+    const bool tls = true;
+
     for (unsigned n = 4; n <= 12; n *= 3) {
-        g_assert_cmpuint(shmig_memory_source(n).buffers, ==, 24);
-        g_assert_cmpuint(shmig_memory_source(n).buffer_bytes, ==, MIB);
-        g_assert_cmpuint(shmig_memory_dest(n).buffers, ==, 24);
+        g_assert_cmpuint(shmig_memory_source(n, tls).buffers, ==, 24);
+        g_assert_cmpuint(shmig_memory_source(n, tls).buffer_bytes, ==, MIB);
+        g_assert_cmpuint(shmig_memory_dest(n, tls).buffers, ==, 24);
     }
 }
 
@@ -83,17 +91,35 @@ static int image(uint64_t bytes, uint64_t data_bytes, uint8_t byte)
     return fd;
 }
 
+typedef struct Shape {
+    const char *name;
+    unsigned channels;
+    bool tls;
+} Shape;
+
+static const Shape shapes[] = {
+    { "1", 1 },
+    { "12", 12 },
+    { "13", 13 },
+    { "25", 25 },
+    { "64", 64 },
+    { "tls/1", 1, true },
+    { "tls/24", 24, true },
+    { "tls/64", 64, true },
+};
+
 /* Copies a disk; both sides are in this process. */
-static void copy(unsigned channels, uint64_t bytes, uint64_t data_bytes,
+static void copy(const Shape *shape, uint64_t bytes, uint64_t data_bytes,
                  uint64_t bitmap_bytes)
 {
-    Pair *pair = pair_new(channels, false, MIB);
+    Pair *pair = pair_new(shape->channels, false, MIB);
     int to = image(bytes, 0, 0), look = dup(to);
     g_autoptr(GError) error = NULL;
     g_autofree uint8_t *last = g_malloc(MIB);
     struct stat st;
     uint64_t before;
 
+    pair->tls = shape->tls;
     pair->n_disks = 1;
     pair->disk_bytes = bytes;
     pair->source_disk[0] =
@@ -121,30 +147,29 @@ static void copy(unsigned channels, uint64_t bytes, uint64_t data_bytes,
 /* With all channels busy. */
 static void test_copy(gconstpointer opaque)
 {
-    copy(GPOINTER_TO_UINT(opaque), DISK_BYTES, DISK_BYTES, 0);
+    copy(opaque, DISK_BYTES, DISK_BYTES, 0);
 }
 
 /* What a disk's size costs is its bitmaps, two on each side. */
 static void test_huge(void)
 {
+    const Shape shape = { "huge", 2 };
     const uint64_t bytes = 8ull << 40;
 
-    copy(2, bytes, 32 * MIB, 4 * (bytes >> SHMIG_DISK_GRANULE_SHIFT >> 3));
+    copy(&shape, bytes, 32 * MIB, 4 * (bytes >> SHMIG_DISK_GRANULE_SHIFT >> 3));
 }
 
 int main(int argc, char **argv)
 {
-    const unsigned channels[] = { 1, 12, 13, 25, 64 };
-
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/session/memory/sums", test_sums);
     g_test_add_func("/session/memory/few-channels", test_few_channels);
     g_test_add_func("/session/memory/huge-disk", test_huge);
-    for (unsigned i = 0; i < G_N_ELEMENTS(channels); i++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
         g_autofree char *path =
-            g_strdup_printf("/session/memory/copy/%u", channels[i]);
+            g_strdup_printf("/session/memory/copy/%s", shapes[i].name);
 
-        g_test_add_data_func(path, GUINT_TO_POINTER(channels[i]), test_copy);
+        g_test_add_data_func(path, &shapes[i], test_copy);
     }
     return g_test_run();
 }

@@ -37,8 +37,8 @@ static void no_setup(void)
 
 static void no_buffers(void)
 {
-    refuse_mapping(shmig_memory_source(2).buffer_bytes);
-    refuse_mapping(shmig_memory_dest(2).buffer_bytes);
+    refuse_mapping(shmig_memory_source(2, false).buffer_bytes);
+    refuse_mapping(shmig_memory_dest(2, false).buffer_bytes);
 }
 
 static const Refused refused[] = {

@@ -25,13 +25,13 @@ typedef struct Shape {
     const char *name;
     unsigned channels;
     bool tcp;
+    bool tls;
 } Shape;
 
 static const Shape shapes[] = {
-    { "socketpair/1", 1, false },
-    { "socketpair/4", 4, false },
-    { "tcp/1", 1, true },
-    { "tcp/4", 4, true },
+    { "socketpair/1", 1, false }, { "socketpair/4", 4, false },
+    { "tcp/1", 1, true },         { "tcp/4", 4, true },
+    { "tls/1", 1, true, true },   { "tls/4", 4, true, true },
 };
 
 static void test_idle_ram(gconstpointer opaque)
@@ -40,6 +40,7 @@ static void test_idle_ram(gconstpointer opaque)
     Pair *pair = pair_new(shape->channels, shape->tcp, 64 * MIB + 4096);
     g_autoptr(GError) error = NULL;
 
+    pair->tls = shape->tls;
     fill(pair->source_ram + 3 * MIB, 20 * MIB, 1);
     fill(pair->source_ram + 64 * MIB, 4096, 2);
     g_assert_true(pair_start(pair, &error));
@@ -111,6 +112,7 @@ static void test_busy_ram(gconstpointer opaque)
     };
     GThread *thread;
 
+    pair->tls = shape->tls;
     fill(pair->source_ram, 16 * MIB, 3);
     g_assert_true(pair_start(pair, &error));
     pair_start_ram(pair);
@@ -200,6 +202,22 @@ static void test_stream_stuck(void)
     pair_free(pair);
 }
 
+/*
+ * What a barrier has ordered may be looked at, which the thread sanitizer
+ * cannot know: what orders it are messages from one ring to another.
+ */
+__attribute__((no_sanitize_thread)) static bool same(const uint64_t *a,
+                                                     const uint64_t *b,
+                                                     size_t bytes)
+{
+    for (size_t i = 0; i < bytes / sizeof(*a); i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What was sent before a barrier is at the destination after it. */
 static void test_barrier(gconstpointer opaque)
 {
@@ -207,6 +225,7 @@ static void test_barrier(gconstpointer opaque)
     Pair *pair = pair_new(shape->channels, shape->tcp, 16 * MIB);
     g_autoptr(GError) error = NULL;
 
+    pair->tls = shape->tls;
     g_assert_true(pair_start(pair, &error));
     pair_start_ram(pair);
     for (int i = 0; i < 5; i++) {
@@ -214,7 +233,8 @@ static void test_barrier(gconstpointer opaque)
         shmig_region_set(shmig_source_ram_region(pair->source, 0), 0, 4096);
         g_assert_true(pair_settle(pair, 1, &error));
         g_assert_true(shmig_source_barrier(pair->source, 10000, &error));
-        g_assert_cmpmem(pair->source_ram, 16 * MIB, pair->dest_ram, 16 * MIB);
+        g_assert_true(
+            same((void *)pair->source_ram, (void *)pair->dest_ram, 16 * MIB));
     }
     g_assert_cmpint(pair_switch_over(pair, &error), ==, SHMIG_COMMIT_DONE);
     pair_free(pair);
@@ -378,6 +398,7 @@ static void test_running_then_gone(gconstpointer opaque)
     uint8_t said[10];
     GThread *thread;
 
+    pair->tls = shape->tls;
     g_assert_true(pair_start(pair, &error));
     pair_start_ram(pair);
     g_assert_true(shmig_source_finish(pair->source, &error));

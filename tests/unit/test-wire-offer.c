@@ -18,6 +18,10 @@ static ShmigOffer *sample(void)
                          4 * GIB);
     shmig_offer_add_disk(offer, "/machine/peripheral/d1", "qcow2", NULL, 512);
     shmig_offer_leave_out(offer, "shared0");
+    shmig_offer_keep(offer, "host:8:33:1");
+    shmig_offer_keep(offer, "");
+    shmig_offer_keep(offer, "host:8:33:2");
+    shmig_offer_keep(offer, "host:8:33:1");
     return offer;
 }
 
@@ -64,15 +68,16 @@ static void test_bytes(void)
     g_autoptr(GBytes) body = NULL;
     g_autoptr(GError) err = NULL;
     static const uint8_t expected[] = {
-        2,    0, 0, 0, 2, 0, 'p', 'c', 1,    0,   0, 0, 1,   0,   'r', 0,
-        0x10, 0, 0, 0, 0, 0, 0,   0,   0x20, 0,   0, 0, 0,   0,   0,   0,
-        0x10, 0, 0, 1, 0, 0, 0,   1,   0,    'd', 3, 0, 'r', 'a', 'w', 0,
-        0,    0, 2, 0, 0, 0, 0,   0,   0,    1,   0, 0, 0,   1,   0,   'e',
+        2, 0, 0, 0, 2, 0,   'p',  'c', 1,   0,   0,   0, 1, 0, 'r',  0, 0x10, 0,
+        0, 0, 0, 0, 0, 0,   0x20, 0,   0,   0,   0,   0, 0, 0, 0x10, 0, 0,    1,
+        0, 0, 0, 1, 0, 'd', 3,    0,   'r', 'a', 'w', 0, 0, 0, 2,    0, 0,    0,
+        0, 0, 0, 1, 0, 0,   0,    1,   0,   'e', 1,   0, 0, 0, 1,    0, 'k',
     };
 
     shmig_offer_add_ram(offer, "r", 4096, 8192, 4096);
     shmig_offer_add_disk(offer, "d", "raw", "", 512);
     shmig_offer_leave_out(offer, "e");
+    shmig_offer_keep(offer, "k");
     body = shmig_offer_encode(offer, &err);
     g_assert_no_error(err);
     g_assert_cmpmem(g_bytes_get_data(body, NULL), g_bytes_get_size(body),
@@ -106,6 +111,9 @@ static void test_round_trip(void)
     g_assert_cmpstr(disk->identity, ==, "");
     g_assert_cmpuint(out->left_out->len, ==, 1);
     g_assert_cmpstr(out->left_out->pdata[0], ==, "shared0");
+    g_assert_cmpuint(out->kept->len, ==, 2);
+    g_assert_cmpstr(out->kept->pdata[0], ==, "host:8:33:1");
+    g_assert_cmpstr(out->kept->pdata[1], ==, "host:8:33:2");
 }
 
 static void test_left_out_unique(void)
@@ -175,7 +183,7 @@ static void test_most_and_longest(void)
 {
     g_autoptr(ShmigOffer) offer = NULL;
     g_autofree char *name = g_strnfill(SHMIG_MAX_NAME, 'n');
-    g_autofree char *identity = g_strnfill(SHMIG_MAX_TEXT, 'i');
+    g_autofree char *identity = g_strnfill(SHMIG_MAX_IDENTITY, 'i');
 
     offer = shmig_offer_new(name, SHMIG_MAX_CHANNELS);
     for (unsigned i = 0; i < SHMIG_MAX_RAM_BLOCKS; i++) {
@@ -190,6 +198,11 @@ static void test_most_and_longest(void)
         unique[4] = 'o';
         shmig_offer_leave_out(offer, unique);
     }
+    for (unsigned i = 0; i < SHMIG_MAX_KEPT; i++) {
+        g_autofree char *unique = g_strdup_printf("%04u%s", i, identity + 4);
+
+        shmig_offer_keep(offer, unique);
+    }
     assert_taken(offer);
     shmig_offer_add_disk(offer, "more", "raw", "", 512);
     assert_refused(offer, "257 disks");
@@ -199,6 +212,9 @@ static void test_most_and_longest(void)
     g_ptr_array_set_size(offer->ram, 1);
     shmig_offer_leave_out(offer, "more");
     assert_refused(offer, "257 left-out disks");
+    g_ptr_array_set_size(offer->left_out, 1);
+    shmig_offer_keep(offer, "more");
+    assert_refused(offer, "1025 kept storages");
 }
 
 /* A count the body has no bytes for is not believed. */
@@ -211,6 +227,8 @@ static void test_counts_from_wire(void)
         uint8_t disks[] = { 1, 0, 0, 0, 1, 0, 'p', 0, 0, 0, 0, 0, 0, 0, 0 };
         uint8_t left_out[] = { 1, 0, 0, 0, 1, 0, 'p', 0, 0, 0,
                                0, 0, 0, 0, 0, 0, 0,   0, 0 };
+        uint8_t kept[] = { 1, 0, 0, 0, 1, 0, 'p', 0, 0, 0, 0, 0,
+                           0, 0, 0, 0, 0, 0, 0,   0, 0, 0, 0 };
         uint32_t le = GUINT32_TO_LE(counts[i]);
 
         memcpy(ram + 7, &le, sizeof(le));
@@ -219,6 +237,8 @@ static void test_counts_from_wire(void)
         assert_malformed(disks, sizeof(disks));
         memcpy(left_out + 15, &le, sizeof(le));
         assert_malformed(left_out, sizeof(left_out));
+        memcpy(kept + 19, &le, sizeof(le));
+        assert_malformed(kept, sizeof(kept));
     }
 }
 
@@ -250,15 +270,19 @@ static void test_name_lengths(void)
 
 static void test_identity_lengths(void)
 {
-    for (size_t n = SHMIG_MAX_TEXT - 1; n <= SHMIG_MAX_TEXT + 1; n++) {
+    for (size_t n = SHMIG_MAX_IDENTITY - 1; n <= SHMIG_MAX_IDENTITY + 1; n++) {
         g_autofree char *identity = g_strnfill(n, '\n');
         g_autoptr(ShmigOffer) offer = shmig_offer_new("pc", 1);
+        g_autoptr(ShmigOffer) kept = shmig_offer_new("pc", 1);
 
         shmig_offer_add_disk(offer, "vda", "raw", identity, 512);
-        if (n <= SHMIG_MAX_TEXT) {
+        shmig_offer_keep(kept, identity);
+        if (n <= SHMIG_MAX_IDENTITY) {
             assert_taken(offer);
+            assert_taken(kept);
         } else {
             assert_refused(offer, "disk \"vda\"");
+            assert_refused(kept, "kept storage 0");
         }
     }
 }
@@ -374,14 +398,15 @@ static void test_decoder_checks(void)
         size_t at;
         uint8_t value;
     } changes[] = {
-        { 0, 0 },     { 0, 65 }, { 6, '\n' },  { 6, 0 },
-        { 6, 0xff },  { 14, 7 }, { 22, 0x80 }, { 16, 0x30 },
-        { 32, 0x30 }, { 41, 0 }, { 44, 1 },
+        { 0, 0 },  { 0, 65 },    { 6, '\n' },  { 6, 0 },     { 6, 0xff },
+        { 14, 7 }, { 22, 0x80 }, { 16, 0x30 }, { 32, 0x30 }, { 41, 0 },
+        { 44, 1 }, { 68, 0 },    { 68, 2 },    { 70, 0 },
     };
 
     shmig_offer_add_ram(offer, "r", 4096, 8192, 4096);
     shmig_offer_add_disk(offer, "d", "raw", "", 512);
     shmig_offer_leave_out(offer, "e");
+    shmig_offer_keep(offer, "k");
     body = shmig_offer_encode(offer, NULL);
     length = g_bytes_get_size(body);
     bytes = g_memdup2(g_bytes_get_data(body, NULL), length);

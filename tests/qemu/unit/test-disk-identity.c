@@ -197,6 +197,73 @@ static void logical_volumes(void)
     sysfs_end();
 }
 
+static char *identity_of(mode_t type, dev_t dev)
+{
+    struct stat st = { .st_mode = type | 0600, .st_rdev = dev };
+
+    return shmig_identity_storage(sysfs, &st);
+}
+
+static void add_loop(const char *dir, const char *file, const char *offset)
+{
+    g_autofree char *name = g_strconcat(dir, "/loop/backing_file", NULL);
+    g_autofree char *begins = g_strconcat(dir, "/loop/offset", NULL);
+
+    add_file(name, file);
+    add_file(begins, offset);
+}
+
+/* A loop device is its file, or a part of it. */
+static void loop_devices(void)
+{
+    g_autofree char *image = NULL, *file = NULL, *part = NULL;
+    g_autofree char *whole = NULL, *later = NULL, *gone = NULL;
+    struct stat st;
+
+    sysfs_begin();
+    add_file("image", "bytes");
+    image = g_build_filename(sysfs, "image", NULL);
+    g_assert_cmpint(stat(image, &st), ==, 0);
+    file = shmig_identity_storage(sysfs, &st);
+    part = g_strconcat(file, "@2048", NULL);
+    add_loop("devices/loop0", image, "0\n");
+    add_link("dev/block/7:0", "devices/loop0");
+    add_file("devices/loop0/loop0p1/partition", "1\n");
+    add_file("devices/loop0/loop0p1/start", "2048\n");
+    add_link("dev/block/259:0", "devices/loop0/loop0p1");
+    add_loop("dev/block/7:1", image, "1048576\n");
+    add_loop("dev/block/7:2", "/nonexistent/image (deleted)", "0\n");
+
+    whole = identity_of(S_IFBLK, makedev(7, 0));
+    g_assert_cmpstr(whole, ==, file);
+    later = identity_of(S_IFBLK, makedev(7, 1));
+    g_assert_cmpstr(later, ==, part);
+    expect(259, 0, part);
+    gone = identity_of(S_IFBLK, makedev(7, 2));
+    g_assert_nonnull(strstr(gone, "device:7:2"));
+    sysfs_end();
+}
+
+/* A loop device of a loop device …, and of itself. */
+static void loops_of_loops(void)
+{
+    g_autofree char *endless = NULL;
+    struct stat st;
+    char dir[64];
+
+    if (stat("/dev/loop0", &st) < 0 || !S_ISBLK(st.st_mode)) {
+        g_test_skip("there is no /dev/loop0");
+        return;
+    }
+    sysfs_begin();
+    snprintf(dir, sizeof(dir), "dev/block/%u:%u", major(st.st_rdev),
+             minor(st.st_rdev));
+    add_loop(dir, "/dev/loop0", "0\n");
+    endless = shmig_identity_storage(sysfs, &st);
+    g_assert_nonnull(endless);
+    sysfs_end();
+}
+
 /* A mapping of itself cannot be, but a file system can hold anything. */
 static void endless_mappings(void)
 {
@@ -224,5 +291,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qemu/disk-identity/partitions", partitions);
     g_test_add_func("/qemu/disk-identity/logical-volumes", logical_volumes);
     g_test_add_func("/qemu/disk-identity/endless-mappings", endless_mappings);
+    g_test_add_func("/qemu/disk-identity/loop-devices", loop_devices);
+    g_test_add_func("/qemu/disk-identity/loops-of-loops", loops_of_loops);
     return g_test_run();
 }
