@@ -27,6 +27,11 @@
 #define LINE_SECONDS 10
 #define SLACK_BYTES (1024 * 1024)
 
+DomainOptions domain_options(const Domain *domain)
+{
+    return domain->options;
+}
+
 Hosts *domain_hosts(const Domain *domain)
 {
     return domain->hosts;

@@ -40,6 +40,7 @@ Domain *domain_new(Hosts *hosts, const DomainOptions *options, GError **errp);
 void domain_free(Domain *domain);
 
 Hosts *domain_hosts(const Domain *domain);
+DomainOptions domain_options(const Domain *domain);
 const char *domain_name(const Domain *domain);
 unsigned domain_disks(const Domain *domain);
 

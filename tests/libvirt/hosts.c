@@ -8,6 +8,7 @@
 #include "images.h"
 #include "loop.h"
 #include "machine.h"
+#include "tls-files.h"
 
 /* Below the host's /var/lib/libvirt: hosts have QEMUs of their own, and
  * libvirt changes the owner of a kernel. */
@@ -65,6 +66,21 @@ static bool put_files(Hosts *hosts, Host host, GError **errp)
     return image_run_program(errp, "cp", machine_guest_elf(), kernel, NULL);
 }
 
+/* What the test makes of certificates and keys, for both hosts. */
+static bool put_keys(Hosts *hosts, GError **errp)
+{
+    char *keys = tls_files_new(errp);
+    bool put = keys != NULL;
+
+    for (Host host = HOST_A; put && host < HOSTS; host++) {
+        g_autofree char *path = host_path(hosts, host, "pki");
+
+        put = image_run_program(errp, "cp", "-R", keys, path, NULL);
+    }
+    tls_files_free(keys);
+    return put;
+}
+
 /* Waits for the word that says that both hosts are there. */
 static bool is_up(Hosts *hosts, GError **errp)
 {
@@ -88,7 +104,7 @@ Hosts *hosts_new(GError **errp)
 
     hosts->dir = g_dir_make_tmp("shmig-hosts-XXXXXX", errp);
     if (!hosts->dir || !put_files(hosts, HOST_A, errp) ||
-        !put_files(hosts, HOST_B, errp)) {
+        !put_files(hosts, HOST_B, errp) || !put_keys(hosts, errp)) {
         hosts_free(hosts);
         return NULL;
     }

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Moving a domain by virsh migrate. */
+#include <string.h>
+
 #include "loop.h"
 #include "move.h"
 
 /* A migration that takes longer hangs. */
 #define MOVE_SECONDS 120
+#define COPYING_SECONDS 60
+/* Of virsh domjobinfo. */
+#define DATA "Data processed:"
 
 Virsh *move_start(Domain *domain, Host from, const char *flags, GError **errp)
 {
@@ -86,4 +91,49 @@ bool move_left_nothing(Domain *domain, Host host, const char *directory,
                             host_name(other), files);
     }
     return files != NULL;
+}
+
+/* Whether the source says that data are on the way. */
+static bool is_copying(Domain *domain)
+{
+    g_autofree char *info = domain_do(domain, HOST_A, "domjobinfo", NULL);
+    const char *data = info ? strstr(info, DATA) : NULL;
+
+    return data && g_ascii_strtod(data + strlen(DATA), NULL) > 0;
+}
+
+static bool wait_copying(Domain *domain, Virsh *move, GError **errp)
+{
+    int64_t end = loop_now_us() + COPYING_SECONDS * G_USEC_PER_SEC;
+
+    while (!is_copying(domain)) {
+        if (virsh_ended(move)) {
+            return harness_fail(errp, "it was over too early: %s",
+                                virsh_output(move));
+        }
+        if (loop_now_us() > end) {
+            return harness_fail(errp, "nothing is ever copied");
+        }
+    }
+    return true;
+}
+
+Virsh *move_until_copying(Domain *domain, const char *flags, GError **errp)
+{
+    Virsh *move = move_start(domain, HOST_A, flags, errp);
+
+    if (move && !wait_copying(domain, move, errp)) {
+        virsh_free(move);
+        return NULL;
+    }
+    return move;
+}
+
+bool move_set_free(Domain *domain, GError **errp)
+{
+    g_autofree char *done =
+        host_virsh(domain_hosts(domain), HOST_A, errp,
+                   "migrate-setspeed %s 1000", domain_name(domain));
+
+    return done != NULL;
 }

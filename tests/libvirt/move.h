@@ -38,4 +38,11 @@ bool move_and_prove(Domain *domain, Host from, const char *flags,
 bool move_left_nothing(Domain *domain, Host host, const char *directory,
                        GError **errp);
 
+/* Flags of one that takes some 20 s, unless it is set free. */
+#define MOVE_SLOWLY " --bandwidth 1"
+
+/* Starts one from host A and waits until data are on their way. */
+Virsh *move_until_copying(Domain *domain, const char *flags, GError **errp);
+bool move_set_free(Domain *domain, GError **errp);
+
 #endif

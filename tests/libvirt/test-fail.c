@@ -9,40 +9,12 @@
 #include "move.h"
 #include "scene.h"
 
-/* virsh --bandwidth, MiB/s: it takes some 20 s then, and is over within a
- * second once it is set free. */
-#define SLOW " --bandwidth 1"
 #define AFTER_ALL "--shared-nothing"
 #define PHASE_SECONDS 60
 /* A daemon that was started again may still have to look at what it finds. */
 #define GONE_SECONDS 30
 
 /* --- waiting --- */
-
-/* Whether the source says that data are on the way. */
-static bool is_copying(Domain *domain)
-{
-    g_autofree char *info = domain_do(domain, HOST_A, "domjobinfo", NULL);
-    const char *data = info ? strstr(info, "Data processed:") : NULL;
-
-    return data && g_ascii_strtod(data + strlen("Data processed:"), NULL) > 0;
-}
-
-static bool wait_copying(Domain *domain, Virsh *move, GError **errp)
-{
-    gint64 end = g_get_monotonic_time() + PHASE_SECONDS * G_USEC_PER_SEC;
-
-    while (!is_copying(domain)) {
-        if (virsh_ended(move)) {
-            return harness_fail(errp, "it was over too early: %s",
-                                virsh_output(move));
-        }
-        if (g_get_monotonic_time() > end) {
-            return harness_fail(errp, "nothing is ever copied");
-        }
-    }
-    return true;
-}
 
 /* Phases of a host's domain have no event that virsh waits for reliably
  * across a daemon's restart: it is asked. */
@@ -83,35 +55,15 @@ static bool fails_as_expected(Virsh *move, GError **errp)
 
 /* --- rows --- */
 
-static Virsh *move_until_copying(Domain *domain, GError **errp)
-{
-    Virsh *move = move_start(domain, HOST_A, case_now()->flags, errp);
-
-    if (move && !wait_copying(domain, move, errp)) {
-        virsh_free(move);
-        return NULL;
-    }
-    return move;
-}
-
-static bool set_free(Domain *domain, GError **errp)
-{
-    g_autofree char *done =
-        host_virsh(case_hosts(), HOST_A, errp, "migrate-setspeed %s 1000",
-                   domain_name(domain));
-
-    return done != NULL;
-}
-
 static bool dest_daemon_killed(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
 
     if (!move) {
         return false;
     }
     if (!host_kill_daemon(case_hosts(), HOST_B, errp) ||
-        !set_free(domain, errp)) {
+        !move_set_free(domain, errp)) {
         virsh_free(move);
         return false;
     }
@@ -123,7 +75,7 @@ static bool dest_daemon_killed(Domain *domain, GError **errp)
 /* It does not get to answer that the guest is there. */
 static bool dest_daemon_killed_at_end(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
     g_autofree char *stopped = NULL;
 
     if (!move) {
@@ -131,7 +83,7 @@ static bool dest_daemon_killed_at_end(Domain *domain, GError **errp)
     }
     stopped = host_run(case_hosts(), HOST_B, errp, "sh", "-ec",
                        "kill -STOP $(cat /run/libvirtd.pid)", NULL);
-    if (!stopped || !set_free(domain, errp) ||
+    if (!stopped || !move_set_free(domain, errp) ||
         !wait_state(domain, HOST_A, "paused", errp) ||
         !host_kill_daemon(case_hosts(), HOST_B, errp)) {
         virsh_free(move);
@@ -167,7 +119,7 @@ static bool dest_daemon_killed_at_hook(Domain *domain, GError **errp)
 /* What it was doing is found again, and ended. */
 static bool source_daemon_killed(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
 
     if (!move) {
         return false;
@@ -184,7 +136,7 @@ static bool source_daemon_killed(Domain *domain, GError **errp)
 
 static bool client_killed(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
 
     if (!move) {
         return false;
@@ -197,14 +149,14 @@ static bool client_killed(Domain *domain, GError **errp)
 /* Between two daemons nobody misses the client. */
 static bool client_not_missed(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
 
     if (!move) {
         return false;
     }
     virsh_kill(move);
     virsh_free(move);
-    return set_free(domain, errp) &&
+    return move_set_free(domain, errp) &&
            wait_state(domain, HOST_B, "running", errp) &&
            wait_state(domain, HOST_A, "shut off", errp) &&
            domain_runs_on(domain, HOST_B, errp) &&
@@ -213,7 +165,7 @@ static bool client_not_missed(Domain *domain, GError **errp)
 
 static bool aborted(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
     g_autofree char *done = NULL;
 
     if (!move) {
@@ -264,7 +216,7 @@ static bool kill_qemu(Domain *domain, Host host, GError **errp)
 
 static bool dest_killed(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
 
     if (!move) {
         return false;
@@ -280,7 +232,7 @@ static bool dest_killed(Domain *domain, GError **errp)
  * that half of it is a guest. */
 static bool source_killed(Domain *domain, GError **errp)
 {
-    Virsh *move = move_until_copying(domain, errp);
+    Virsh *move = move_until_copying(domain, case_now()->flags, errp);
     g_autofree char *files = NULL;
 
     if (!move) {
@@ -331,9 +283,9 @@ static const Case cases[] = {
     { FAIL "destination-full/peer-to-peer", BOTH, full,
       P2P " --dest-storage-path " PLACE,
       "destination host|No space left", .data = &small },
-    { FAIL "destination-killed", BOTH, dest_killed, SHARED_NOTHING SLOW,
+    { FAIL "destination-killed", BOTH, dest_killed, SHARED_NOTHING MOVE_SLOWLY,
       "closed channel|destination host" },
-    { FAIL "source-killed", BOTH, source_killed, SHARED_NOTHING SLOW },
+    { FAIL "source-killed", BOTH, source_killed, SHARED_NOTHING MOVE_SLOWLY },
 
     { FAIL "destination-daemon-killed/prepare", BOTH,
       dest_daemon_killed_at_hook, SHARED_NOTHING, NULL,
@@ -343,24 +295,24 @@ static const Case cases[] = {
     { FAIL "destination-daemon-killed/start/peer-to-peer", BOTH,
       dest_daemon_killed_at_hook, P2P, "peer", .data = "start" },
     { FAIL "destination-daemon-killed/copy", BOTH, dest_daemon_killed,
-      SHARED_NOTHING SLOW },
+      SHARED_NOTHING MOVE_SLOWLY },
     { FAIL "destination-daemon-killed/copy/peer-to-peer", BOTH,
-      dest_daemon_killed, P2P SLOW },
+      dest_daemon_killed, P2P MOVE_SLOWLY },
     { FAIL "destination-daemon-killed/finish", BOTH,
-      dest_daemon_killed_at_end, SHARED_NOTHING SLOW },
+      dest_daemon_killed_at_end, SHARED_NOTHING MOVE_SLOWLY },
     { FAIL "destination-daemon-killed/finish/peer-to-peer", BOTH,
-      dest_daemon_killed_at_end, P2P SLOW },
+      dest_daemon_killed_at_end, P2P MOVE_SLOWLY },
     { FAIL "source-daemon-killed", BOTH, source_daemon_killed,
-      SHARED_NOTHING SLOW },
+      SHARED_NOTHING MOVE_SLOWLY },
     { FAIL "source-daemon-killed/peer-to-peer", BOTH, source_daemon_killed,
-      P2P SLOW },
+      P2P MOVE_SLOWLY },
 
-    { FAIL "client-killed", BOTH, client_killed, SHARED_NOTHING SLOW },
-    { FAIL "client-killed/peer-to-peer", BOTH, client_not_missed, P2P SLOW },
+    { FAIL "client-killed", BOTH, client_killed, SHARED_NOTHING MOVE_SLOWLY },
+    { FAIL "client-killed/peer-to-peer", BOTH, client_not_missed, P2P MOVE_SLOWLY },
     { FAIL "abort/prepare", BOTH, aborted_at_hook, SHARED_NOTHING,
       "cancel", .data = "prepare" },
-    { FAIL "abort/copy", BOTH, aborted, SHARED_NOTHING SLOW, "cancel" },
-    { FAIL "abort/copy/peer-to-peer", BOTH, aborted, P2P SLOW, "cancel" },
+    { FAIL "abort/copy", BOTH, aborted, SHARED_NOTHING MOVE_SLOWLY, "cancel" },
+    { FAIL "abort/copy/peer-to-peer", BOTH, aborted, P2P MOVE_SLOWLY, "cancel" },
 };
 /* clang-format on */
 
