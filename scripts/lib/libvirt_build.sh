@@ -4,8 +4,8 @@
 
 # Guests of QEMU with disks in files, reached from another host; nothing of
 # the networks, devices and hypervisors that libvirt also manages.  Paths are
-# those of an installed libvirt: tests/libvirt/hosts.sh gives each daemon files of
-# its own there.
+# those of an installed libvirt: tests/libvirt/hosts.sh gives each daemon files
+# of its own there.
 libvirt_options="--prefix=/usr --sysconfdir=/etc --localstatedir=/var
     --buildtype=debugoptimized -Drunstatedir=/run -Dgit_werror=disabled
     -Dauto_features=disabled -Ddriver_remote=enabled -Ddriver_libvirtd=enabled

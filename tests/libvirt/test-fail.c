@@ -11,8 +11,9 @@
 
 #define AFTER_ALL "--shared-nothing"
 #define PHASE_SECONDS 60
-/* A daemon that was started again may still have to look at what it finds. */
-#define GONE_SECONDS 30
+/* A daemon that was started again waits half a minute for the monitor of a
+ * QEMU that had not begun when it ended. */
+#define GONE_SECONDS 90
 
 /* --- waiting --- */
 
