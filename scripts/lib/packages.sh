@@ -11,6 +11,13 @@ qemu_packages="$core_packages git ca-certificates xz-utils python3-venv
     python3-setuptools make libfdt-dev libpixman-1-dev
     libtasn1-6-dev libzstd-dev libaio-dev zlib1g-dev"
 
+# Of libvirt we build the daemon, its driver for QEMU and virsh.
+libvirt_packages="gcc libc6-dev meson ninja-build pkgconf ccache git
+    ca-certificates xz-utils python3 perl xsltproc libxml2-utils gettext
+    libglib2.0-dev libgnutls28-dev libxml2-dev libtirpc-dev libreadline-dev
+    libjson-c-dev libnl-3-dev libnl-route-3-dev libcap-ng-dev libattr1-dev
+    libacl1-dev"
+
 # What running guests takes: firmware, and tools that look at disks and links.
 run_packages="seabios qemu-system-data ipxe-qemu iproute2 e2fsprogs procps"
 

@@ -18,6 +18,9 @@ logs=$build/logs
 patch_dir=$top/qemu-patches/10.0
 qemu_src=$build/qemu-src        # a git tree: the tarball plus the series
 qemu_build=$build/qemu
+libvirt_patch_dir=$top/libvirt-patches/11.3
+libvirt_src=$build/libvirt-src  # likewise
+libvirt_build=$build/libvirt
 
 export CCACHE_DIR="$cache/ccache"
 export CCACHE_BASEDIR="$top"

@@ -112,7 +112,7 @@ qemu_build() {
     # shellcheck disable=SC2086 # a list of words
     packages_need $qemu_packages $run_packages
     core_library
-    qemu_tree
+    tree_update qemu
     qemu_own_files
     # ccache by way of the names cc and gcc: QEMU's configure splits "ccache
     # cc" in places, and a build by hand then does without, unharmed.

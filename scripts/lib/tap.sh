@@ -24,7 +24,11 @@ tap_of_meson() {
             return text
         }
         {
-            print "# program " value("name") " " value("result")
+            result = value("result")
+            # A test that is known to fail, and did.
+            if (result == "EXPECTEDFAIL")
+                result = "OK"
+            print "# program " value("name") " " result
             print value("stdout")
         }' "$1"
 }

@@ -102,30 +102,35 @@ static void draw_bar(char bar[BAR_WIDTH + 1], double share)
     bar[BAR_WIDTH] = 0;
 }
 
-void report_progress(JsonNode *info)
+void report_bar(double share, const char *phase, const char *rest)
 {
-    static int64_t most;
     static char last_phase[32];
-    const char *phase = json_text_at(info, "shmig.phase");
-    int64_t left = json_int_at(info, "shmig.ram.remaining") +
-                   json_int_at(info, "disk.remaining");
-    double share;
     char bar[BAR_WIDTH + 1];
 
-    most = MAX(most, left);
-    share = most ? 1 - (double)left / most : 0;
-    draw_bar(bar, share);
     if (!on_terminal()) {
         if (*phase && !g_str_equal(phase, last_phase)) {
-            report_line(phase_in_words(phase), "%.0f MiB to go", left / MIB);
+            report_line(phase, "%s", rest);
         }
         g_strlcpy(last_phase, phase, sizeof(last_phase));
         return;
     }
-    printf("\r  [%s] %3.0f %%  %-13s%6.0f MiB to go %5.0f MiB/s", bar,
-           share * 100, phase_in_words(phase), left / MIB,
-           json_int_at(info, "shmig.rate") / MIB);
+    draw_bar(bar, share);
+    printf("\r  [%s] %3.0f %%  %-13s%s", bar, share * 100, phase, rest);
     fflush(stdout);
+}
+
+void report_progress(JsonNode *info)
+{
+    static int64_t most;
+    const char *phase = json_text_at(info, "shmig.phase");
+    int64_t left = json_int_at(info, "shmig.ram.remaining") +
+                   json_int_at(info, "disk.remaining");
+    g_autofree char *rest = NULL;
+
+    most = MAX(most, left);
+    rest = g_strdup_printf("%6.0f MiB to go %5.0f MiB/s", left / MIB,
+                           json_int_at(info, "shmig.rate") / MIB);
+    report_bar(most ? 1 - (double)left / most : 0, phase_in_words(phase), rest);
 }
 
 void report_progress_done(void)

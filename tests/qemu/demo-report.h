@@ -23,8 +23,10 @@ void report_failure(const char *text);
 void report_step(const char *text);
 void report_step_done(void);
 
-/* What query-migrate said, as a line that replaces the one before; without
- * a terminal, a line for each phase. */
+/* A line that replaces the one before; without a terminal, one for each
+ * phase.  @share is of 1. */
+void report_bar(double share, const char *phase, const char *rest);
+/* The same of what query-migrate said. */
 void report_progress(JsonNode *info);
 void report_progress_done(void);
 
