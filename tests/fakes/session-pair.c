@@ -116,10 +116,11 @@ static void close_fd(int *fd)
 void pair_free(Pair *pair)
 {
     close_fd(&pair->source_stream);
-    close_fd(&pair->dest_stream);
     close_fd(&pair->listener);
     shmig_source_free(pair->source);
     shmig_dest_free(pair->dest);
+    /* An event may have brought it up to here. */
+    close_fd(&pair->dest_stream);
     for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
         shmig_disk_free(pair->dest_disk[i]);
     }
