@@ -14,6 +14,7 @@
 #include "shmig/disk/bulk.h"
 #include "shmig/base/buffer.h"
 #include "shmig/base/container.h"
+#include "shmig/base/range.h"
 #include "shmig/base/zero.h"
 
 #include <string.h>
@@ -142,6 +143,29 @@ static uint64_t own_granules(const ShmigBulk *bulk, const ShmigRegion *region,
     return *first < end ? MIN((own + 1) * per_stripe, end) - *first : 0;
 }
 
+/*
+ * Whether another slot holds bytes of these granules that are still to go out.
+ * A write may have made them pending again meanwhile, but what that slot read
+ * would follow this one's record, and stay.
+ */
+static bool is_held(const ShmigBulk *bulk, const Slot *by, uint64_t first,
+                    uint64_t n)
+{
+    unsigned shift = bulk->disks[by->disk].region->granule_shift;
+
+    for (unsigned i = 0; i < bulk->n_slots; i++) {
+        const Slot *slot = &bulk->slots[i];
+
+        if (slot != by && slot->disk == by->disk &&
+            (slot->state == SLOT_READING || slot->state == SLOT_READ) &&
+            shmig_ranges_overlap(first << shift, n << shift, slot->offset,
+                                 slot->length)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Takes what is pending up to the end of the hole at @hole_end bytes. */
 static bool slot_grow(Slot *slot, uint64_t hole_end)
 {
@@ -158,7 +182,7 @@ static bool slot_grow(Slot *slot, uint64_t hole_end)
      * is queued, and the record must not cover it.
      */
     while ((n = own_granules(bulk, region, &at, end)) &&
-           shmig_region_all(region, at, n)) {
+           shmig_region_all(region, at, n) && !is_held(bulk, slot, at, n)) {
         slot->mark =
             shmig_lane_take_more(bulk->lane, slot->index, region, at, n);
         at += n;

@@ -415,6 +415,50 @@ static void test_hole_is_written_late(void)
     world_free(w);
 }
 
+/* Bytes of a guest that come right before the second slot is looked at. */
+static void write_second(void *opaque, const ShmigDiskReq *req)
+{
+    World *w = opaque;
+
+    if (req->cmd == SHMIG_DISK_STATUS && req->offset == MIB) {
+        fake_disk_poke(w->fake[0], MIB, MIB, w->pattern);
+    }
+}
+
+/*
+ * The second slot has read them when the guest zeroes them again.  The first
+ * one, which goes out before, must not take them as part of its hole: the
+ * second's bytes would be the last ones.
+ */
+static void test_hole_beside_what_is_read(void)
+{
+    World *w = world_new(STRIPE, 0, 1, 2);
+
+    fake_disk_set_mode(w->fake[0], FAKE_DISK_HELD);
+    fake_disk_on_submit(w->fake[0], write_second, w);
+    pend(w, 0, 0, UINT64_MAX);
+    shmig_bulk_fill(w->bulk, MIB);
+    fake_disk_on_submit(w->fake[0], NULL, NULL);
+    fake_disk_release(w->fake[0], 1);
+    while (fake_disk_calls(w->fake[0], SHMIG_DISK_READ) == 0) {
+        g_assert_cmpint(shmig_ring_run(w->ring, -1), ==, 0);
+    }
+    fake_disk_poke_zero(w->fake[0], MIB, MIB);
+    shmig_lane_written(&w->lane, w->disks[0].region, &w->disks[0].stats, MIB,
+                       MIB, NULL);
+    fake_disk_set_mode(w->fake[0], FAKE_DISK_PROMPT);
+    g_assert_true(next(w));
+    g_assert_cmpuint(w->batch.n_records, ==, 1);
+    check_record(w, 0, 0, SHMIG_RECORD_ZERO, 0, MIB);
+    shmig_bulk_sent(w->bulk);
+    g_assert_true(next(w));
+    check_record(w, 0, 0, SHMIG_RECORD_DATA, MIB, MIB);
+    shmig_bulk_sent(w->bulk);
+    check_hole(w, MIB, MIB);
+    g_assert_true(shmig_bulk_done(w->bulk));
+    world_free(w);
+}
+
 static void test_own_stripes_of_all_disks(void)
 {
     World *w = world_new(3 * STRIPE, 1, 2, 2);
@@ -501,6 +545,8 @@ int main(int argc, char **argv)
     g_test_add_func("/disk/bulk/hole/data-behind", test_data_behind_a_hole);
     g_test_add_func("/disk/bulk/hole/written", test_hole_is_written);
     g_test_add_func("/disk/bulk/hole/written-late", test_hole_is_written_late);
+    g_test_add_func("/disk/bulk/hole/beside-what-is-read",
+                    test_hole_beside_what_is_read);
     g_test_add_func("/disk/bulk/buffers", test_buffers_are_bounded);
     g_test_add_func("/disk/bulk/own-stripes", test_own_stripes_of_all_disks);
     g_test_add_data_func("/disk/bulk/error/read",
