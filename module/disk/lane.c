@@ -261,6 +261,7 @@ uint64_t shmig_lane_take(ShmigLane *lane, unsigned slot, ShmigRegion *region,
     lane->copying[slot].region = region->id;
     lane->copying[slot].offset = first << region->granule_shift;
     lane->copying[slot].length = n << region->granule_shift;
+    lane->copying[slot].own_bytes = lane->copying[slot].length;
     shmig_region_clear(region, first, n);
     mark = lane->n_pushed;
     pthread_mutex_unlock(&lane->lock);
@@ -278,6 +279,7 @@ uint64_t shmig_lane_take_more(ShmigLane *lane, unsigned slot,
              lane->copying[slot].offset + lane->copying[slot].length <=
                  first << region->granule_shift);
     lane->copying[slot].length = end - lane->copying[slot].offset;
+    lane->copying[slot].own_bytes += n << region->granule_shift;
     shmig_region_clear(region, first, n);
     mark = lane->n_pushed;
     pthread_mutex_unlock(&lane->lock);
@@ -336,7 +338,7 @@ uint64_t shmig_lane_queued_bytes(ShmigLane *lane)
     pthread_mutex_lock(&lane->lock);
     n = lane->queued_bytes;
     for (unsigned i = 0; i < SHMIG_LANE_RANGES; i++) {
-        n += lane->copying[i].length;
+        n += lane->copying[i].length ? lane->copying[i].own_bytes : 0;
     }
     pthread_mutex_unlock(&lane->lock);
     return n;

@@ -57,6 +57,7 @@ typedef struct ShmigLane {
     struct {
         uint32_t region;
         uint64_t offset, length; /* length 0: unused */
+        uint64_t own_bytes;      /* of them, without other channels' */
     } copying[SHMIG_LANE_RANGES];
 } ShmigLane;
 
