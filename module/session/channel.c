@@ -329,7 +329,8 @@ static void say_last_words(ShmigChannel *channel)
     } else if (!text) {
         set_state(channel, CHANNEL_CLOSED);
         shmig_conn_close(channel->conn, -ECANCELED);
-    } else if (shmig_conn_ready(channel->conn)) {
+    } else if (shmig_conn_ready(channel->conn) && !send_control(channel)) {
+        /* COMMIT that was queued is out: ERROR never stands in its place. */
         frame.body = strlen(text);
         shmig_conn_send(channel->conn, &frame, text, NULL, 0);
         set_state(channel, CHANNEL_LINGER);
