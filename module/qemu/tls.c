@@ -240,11 +240,13 @@ static char *priority_of(Object *object)
 {
     g_autofree char *own = object_property_get_str(object, "priority", NULL);
     bool psk = object_dynamic_cast(object, TYPE_QCRYPTO_TLS_CREDS_PSK);
+    /* A distribution's own list may be without it. */
+    bool plain = !is_set(own) && !strcmp(CONFIG_TLS_PRIORITY, "NORMAL");
 
-    return g_strdup_printf("%s:-VERS-ALL:+VERS-TLS1.3%s",
-                           is_set(own) ? own
-                                       : CONFIG_TLS_PRIORITY
-                               ":-CHACHA20-POLY1305:+CHACHA20-POLY1305",
+    return g_strdup_printf("%s%s:-VERS-ALL:+VERS-TLS1.3%s",
+                           is_set(own) ? own : CONFIG_TLS_PRIORITY,
+                           plain ? ":-CHACHA20-POLY1305:+CHACHA20-POLY1305"
+                                 : "",
                            psk ? ":+ECDHE-PSK:+DHE-PSK:+PSK" : "");
 }
 
@@ -281,14 +283,19 @@ static Creds *creds_new(QCryptoTLSCredsEndpoint endpoint, Error **errp)
     return creds;
 }
 
+/* Whether the peer's certificate is asked for and looked at. */
+static bool verifies_peer(const Creds *creds)
+{
+    Object *object = OBJECT(creds->object);
+
+    return object_dynamic_cast(object, TYPE_QCRYPTO_TLS_CREDS_X509) &&
+           object_property_get_bool(object, "verify-peer", &error_abort);
+}
+
 /* A certificate is worth nothing unless it is known whose it should be. */
 static bool has_name(const Creds *creds, Error **errp)
 {
-    if (creds->hostname ||
-        !object_dynamic_cast(OBJECT(creds->object),
-                             TYPE_QCRYPTO_TLS_CREDS_X509) ||
-        !object_property_get_bool(OBJECT(creds->object), "verify-peer",
-                                  &error_abort)) {
+    if (creds->hostname || !verifies_peer(creds)) {
         return true;
     }
     error_setg(errp, "migration parameter \"tls-hostname\" is missing: set it "
@@ -323,6 +330,20 @@ bool shmig_tls_use_source(ShmigSource *source, const SocketAddress *address,
     return true;
 }
 
+/* Without a certificate there is no name to ask about: all would get in. */
+static bool can_authorize(const Creds *creds, Error **errp)
+{
+    if (!creds->authz || verifies_peer(creds)) {
+        return true;
+    }
+    error_setg(errp,
+               "migration parameter \"tls-authz\" needs the source's "
+               "certificate, which \"%s\" does not ask for: use an object of "
+               "type tls-creds-x509 with verify-peer=on, or clear it",
+               migrate_tls_creds());
+    return false;
+}
+
 bool shmig_tls_use_dest(ShmigDest *dest, ShmigAsks *asks, Error **errp)
 {
     Creds *creds;
@@ -337,6 +358,10 @@ bool shmig_tls_use_dest(ShmigDest *dest, ShmigAsks *asks, Error **errp)
     creds->authz =
         is_set(migrate_tls_authz()) ? g_strdup(migrate_tls_authz()) : NULL;
     creds->asks = asks;
+    if (!can_authorize(creds, errp)) {
+        shmig_tls_creds_free(&creds->base);
+        return false;
+    }
     shmig_dest_set_tls(dest, &creds->base);
     return true;
 }

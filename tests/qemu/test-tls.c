@@ -135,6 +135,19 @@ static bool refused_at_once(Pair *pair, GError **errp)
            correct(pair, errp) && pair_move(pair, errp);
 }
 
+/* The destination does not begin to listen. */
+static bool not_listening(Pair *pair, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (prepare(pair, &error)) {
+        return harness_fail(errp, "the destination listens");
+    }
+    return row_said(error->message, errp) &&
+           pair_set_parameter(pair->dest, "'tls-authz': ''", errp) &&
+           pair_listen(pair, errp) && pair_move(pair, errp);
+}
+
 /* The commands themselves fail, and work once they are given the right. */
 static bool wrong_end(Pair *pair, GError **errp)
 {
@@ -344,6 +357,12 @@ static const Row rows[] = {
       "does not admit the source|authz check for CN=source is denied",
       CASE(X509("good"), X509("good"), TRUST, "CN=somebody else",
            .right = X509("good"), .right_hostname = TRUST) },
+    { TLS "refuse/authz-without-certificate", { TCG }, not_listening,
+      "\"tls-authz\" needs the source's certificate|\"tls0\"",
+      CASE(PSK("key"), PSK("key"), .authz = "CN=source") },
+    { TLS "refuse/authz-unverified", { TCG }, not_listening,
+      "\"tls-authz\" needs the source's certificate|verify-peer=on",
+      CASE(X509("good"), BLIND("good"), TRUST, "CN=source") },
     { TLS "refuse/plain-source", { TCG }, refused,
       "takes connections with TLS only|tls-creds",
       CASE(PLAIN, PSK("key"), .right = PSK("key")) },
