@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -169,6 +170,7 @@ Image *image_new(const char *dir, const char *name, const char *format,
     image->path = g_strdup(image->file);
     image->format = format;
     image->bytes = bytes;
+    image->from = from;
     if (g_str_equal(format, "raw")) {
         made = make_raw(image->path, image->bytes, from, content, errp);
     } else {
@@ -197,6 +199,7 @@ void image_free(Image *image)
 {
     if (image) {
         storage_free(image->storage);
+        g_clear_pointer(&image->sums, g_array_unref);
         unlink(image->file);
         g_free(image->file);
         g_free(image->path);
@@ -209,6 +212,115 @@ bool image_compare(const Image *a, const Image *b, GError **errp)
     return image_run_program(errp, machine_qemu_img(), "compare", "-U", "-f",
                              a->format, "-F", b->format, a->path, b->path,
                              NULL);
+}
+
+/* What anybody reads who uses the image: an export is of a file. */
+static const char *readable_path(const Image *image)
+{
+    return image->path[0] == '/' ? image->path : image->file;
+}
+
+/* Zeroes add up to 0, holes among them. */
+static uint64_t sum_words(const uint64_t *words, size_t n)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum = (sum ^ words[i]) * 0x9e3779b97f4a7c15u;
+    }
+    return sum;
+}
+
+static bool is_hole(int fd, uint64_t at)
+{
+    off_t data = lseek(fd, at, SEEK_DATA);
+
+    return data < 0 ? errno == ENXIO : (uint64_t)data >= at + MIB;
+}
+
+/* Of each MiB of @fd from @at on, to its end. */
+static GArray *take_sums(int fd, uint64_t at, GError **errp)
+{
+    g_autofree uint64_t *data = g_malloc(MIB);
+    g_autoptr(GArray) sums = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    uint64_t end = lseek(fd, 0, SEEK_END);
+
+    for (; at < end; at += MIB) {
+        size_t bytes = MIN(MIB, end - at);
+        uint64_t sum = 0;
+
+        if (!is_hole(fd, at)) {
+            memset(data, 0, MIB);
+            if (pread(fd, data, bytes, at) != (ssize_t)bytes) {
+                harness_fail(errp, "MiB %" PRIu64 " cannot be read: %s",
+                             at / MIB, g_strerror(errno));
+                return NULL;
+            }
+            sum = sum_words(data, MIB / sizeof(*data));
+        }
+        g_array_append_val(sums, sum);
+    }
+    return g_steal_pointer(&sums);
+}
+
+static GArray *sums_of_file(const char *path, uint64_t from, GError **errp)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    GArray *sums;
+
+    if (fd < 0) {
+        harness_fail(errp, "%s: %s", path, g_strerror(errno));
+        return NULL;
+    }
+    sums = take_sums(fd, from, errp);
+    close(fd);
+    return sums;
+}
+
+static GArray *sums_of(const Image *image, const char *path, GError **errp)
+{
+    g_autofree char *raw = g_strconcat(image->file, ".now", NULL);
+    GArray *sums = NULL;
+
+    if (g_str_equal(image->format, "raw")) {
+        return sums_of_file(path, image->from, errp);
+    }
+    if (image_run_program(errp, machine_qemu_img(), "convert", "-U", "-f",
+                          image->format, "-O", "raw", path, raw, NULL)) {
+        sums = sums_of_file(raw, image->from, errp);
+    }
+    unlink(raw);
+    return sums;
+}
+
+/* Not by way of a device, which would keep in memory what it has to read. */
+bool image_remember(Image *image, GError **errp)
+{
+    GArray *sums = sums_of(image, image->file, errp);
+
+    g_clear_pointer(&image->sums, g_array_unref);
+    image->sums = sums;
+    return sums != NULL;
+}
+
+bool image_unchanged(const Image *image, GError **errp)
+{
+    g_autoptr(GArray) now = sums_of(image, readable_path(image), errp);
+
+    if (!now) {
+        return false;
+    }
+    if (now->len != image->sums->len) {
+        return harness_fail(errp, "%s has another size", image->path);
+    }
+    for (unsigned i = 0; i < now->len; i++) {
+        if (g_array_index(now, uint64_t, i) !=
+            g_array_index(image->sums, uint64_t, i)) {
+            return harness_fail(errp, "%s: bytes in MiB %" PRIu64 " changed",
+                                image->path, image->from / MIB + i);
+        }
+    }
+    return true;
 }
 
 int64_t image_allocated(const Image *image, GError **errp)

@@ -23,6 +23,8 @@ typedef struct Image {
     uint64_t bytes;
     char *file;
     Storage *storage;
+    uint64_t from;
+    GArray *sums; /* of uint64_t, one for each MiB from @from on; or NULL */
 } Image;
 
 /*
@@ -36,6 +38,11 @@ Image *image_new(const char *dir, const char *name, const char *format,
 bool image_put_on(Image *image, StorageKind kind, GError **errp);
 /* Deletes the file too. */
 void image_free(Image *image);
+
+/* Takes down what the image holds where no guest writes, from its @from on. */
+bool image_remember(Image *image, GError **errp);
+/* Whether that is still there, with the image in use, too. */
+bool image_unchanged(const Image *image, GError **errp);
 
 /* Compares every byte that a guest can see, with images in use, too. */
 bool image_compare(const Image *a, const Image *b, GError **errp);

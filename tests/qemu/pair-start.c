@@ -237,7 +237,8 @@ static bool make_source_disks(Pair *pair, GError **errp)
             image_new(pair->dir, name, disk->format, disk_bytes(pair),
                       REGION_MIB * MIB, disk->content, errp);
         if (!pair->source_disks[i] ||
-            !image_put_on(pair->source_disks[i], disk->source_storage, errp)) {
+            !image_put_on(pair->source_disks[i], disk->source_storage, errp) ||
+            !image_remember(pair->source_disks[i], errp)) {
             return false;
         }
         pair->disks += !disk->model;

@@ -209,6 +209,18 @@ static JsonNode *settled_status(Machine *machine, GError **errp)
     return status;
 }
 
+static bool source_disks_unchanged(Pair *pair, GError **errp)
+{
+    for (unsigned i = 0; i < PAIR_MAX_DISKS; i++) {
+        if (pair->source_disks[i] &&
+            !image_unchanged(pair->source_disks[i], errp)) {
+            g_prefix_error(errp, "the source's disk%u: ", i);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool pair_source_unharmed(Pair *pair, GError **errp)
 {
     g_autoptr(JsonNode) status = settled_status(pair->source, errp);
@@ -220,7 +232,8 @@ bool pair_source_unharmed(Pair *pair, GError **errp)
         return harness_fail(errp, "the source's guest is \"%s\"",
                             json_text_at(status, "status"));
     }
-    return pair_verify(pair->source, pair->disks, errp);
+    return pair_verify(pair->source, pair->disks, errp) &&
+           source_disks_unchanged(pair, errp);
 }
 
 static bool images_are_sound(Image *const *images, GError **errp)

@@ -139,7 +139,8 @@ bool pair_resume(Pair *pair, GError **errp);
 /* The guest goes on for some heartbeats, then proves memory and disks. */
 bool pair_verify(Machine *machine, unsigned disks, GError **errp);
 
-/* The source's guest still runs, and what it writes from now on is there. */
+/* The source's guest still runs, what it writes from now on is there, and so is
+ * what its images held before it began. */
 bool pair_source_unharmed(Pair *pair, GError **errp);
 
 /* The destination ends by itself with status 1, as QEMU's do by default when a

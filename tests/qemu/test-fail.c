@@ -21,7 +21,7 @@
 /* --- storage --- */
 
 /* Both sides say what is wrong with which disk. */
-static bool bad_storage(Pair *pair, GError **errp)
+static bool storage_fails(Pair *pair, GError **errp)
 {
     g_autofree char *sentence = NULL, *printed = NULL;
 
@@ -33,10 +33,12 @@ static bool bad_storage(Pair *pair, GError **errp)
         return false;
     }
     printed = pair_wait_dest_end(pair, errp);
-    if (!printed || !row_said(printed, errp)) {
-        return false;
-    }
-    return pair_source_unharmed(pair, errp);
+    return printed && row_said(printed, errp);
+}
+
+static bool bad_storage(Pair *pair, GError **errp)
+{
+    return storage_fails(pair, errp) && pair_source_unharmed(pair, errp);
 }
 
 /* The next destination has images that work. */
@@ -87,10 +89,12 @@ static bool file_shortened(Pair *pair, GError **errp)
  * it still is good; then the storage is there again. */
 static bool source_shortened(Pair *pair, GError **errp)
 {
-    const Image *image = pair->source_disks[0];
+    Image *image = pair->source_disks[0];
 
-    return set_length(image, KEPT_BYTES, errp) && bad_storage(pair, errp) &&
+    return set_length(image, KEPT_BYTES, errp) && storage_fails(pair, errp) &&
+           pair_verify(pair->source, pair->disks, errp) &&
            set_length(image, image->bytes, errp) &&
+           image_remember(image, errp) && pair_source_unharmed(pair, errp) &&
            pair_move_after_all(pair, errp);
 }
 
