@@ -17,6 +17,7 @@
 #include "shmig/wire/frame.h"
 
 #define FRAME_TYPE_AT 4
+#define FRAME_FLAGS_AT 6
 #define FRAME_BODY_AT 16
 #define FRAME_PAYLOAD_AT 20
 #define FRAME_LIMIT                                           \
@@ -127,14 +128,21 @@ void relay_cut(Relay *relay)
     g_mutex_unlock(&relay->lock);
 }
 
-static bool is_the_one(Relay *relay, RelaySide from, unsigned type)
+/* The hello, type 0, has no flags. */
+static unsigned flags_of(const uint8_t *frame, unsigned type)
+{
+    return type ? frame[FRAME_FLAGS_AT] | frame[FRAME_FLAGS_AT + 1] << 8 : 0;
+}
+
+static bool is_the_one(Relay *relay, RelaySide from, unsigned type,
+                       unsigned flags)
 {
     const RelayFault *fault = &relay->fault;
     bool is_it = false;
 
     g_mutex_lock(&relay->lock);
     if (fault->deed != RELAY_NOTHING && from == fault->from &&
-        type == fault->frame) {
+        type == fault->frame && !(fault->flags & ~flags)) {
         is_it = relay->seen++ == fault->nth;
         relay->struck |= is_it;
         g_cond_broadcast(&relay->changed);
@@ -189,7 +197,7 @@ static bool hand_on(Pump *pump, unsigned type, uint8_t *frame, size_t bytes)
 {
     bool last = false;
 
-    if (is_the_one(pump->relay, pump->from, type)) {
+    if (is_the_one(pump->relay, pump->from, type, flags_of(frame, type))) {
         bytes = strike(&pump->relay->fault, frame, bytes, &last);
         if (pump->relay->fault.deed == RELAY_HOLD) {
             hold(pump->relay);

@@ -36,6 +36,8 @@ typedef struct RelayFault {
     /* RELAY_ADD */
     unsigned at, bytes;
     uint64_t number;
+    /* Only a frame that has all of these: SHMIG_FRAME_FINAL. */
+    unsigned flags;
 } RelayFault;
 
 /* Listens on @path and connects to @to for each connection.  Threads of its

@@ -199,6 +199,47 @@ static bool dest_quits(Pair *pair, GError **errp)
            pair_source_unharmed(pair, errp) && pair_move_after_all(pair, errp);
 }
 
+/* The migration goes on until @held comes by. */
+static bool with_held(Pair *pair, const RelayFault *held,
+                      bool (*then)(Pair *, Relay *, GError **), GError **errp)
+{
+    g_autofree char *path = g_strdup_printf("%s/relay", pair->dir);
+    g_autofree char *to = g_strdup_printf("%s/move", pair->dir);
+    Relay *relay = relay_new(path, to, held, errp);
+    bool ok = relay && qmp_run(pair->source->qmp, errp, "migrate",
+                               "{'uri': 'shmig:unix:%s,channels=2'}", path);
+
+    if (ok && !relay_wait_struck(relay, PAIR_MOVE_SECONDS)) {
+        ok = harness_fail(errp, "the message never came by");
+    }
+    ok = ok && then(pair, relay, errp);
+    relay_free(relay);
+    return ok;
+}
+
+/* --- while one side waits for a message --- */
+
+static bool then_cancel(Pair *pair, Relay *relay, GError **errp)
+{
+    if (!cancel(pair, errp)) {
+        return false;
+    }
+    relay_release(relay);
+    return dest_ends(pair, errp) && pair_source_unharmed(pair, errp);
+}
+
+/* The destination ends and never ran the guest; another one takes it. */
+static bool while_held(Pair *pair, GError **errp)
+{
+    if (!with_held(pair, row_now()->data, then_cancel, errp)) {
+        return false;
+    }
+    if (guest_beats(pair->dest->guest)->count) {
+        return harness_fail(errp, "the destination ran the guest");
+    }
+    return pair_move_after_all(pair, errp);
+}
+
 /* --- once the guest was given away --- */
 
 static bool source_is(Pair *pair, const char *wanted, GError **errp)
@@ -225,14 +266,11 @@ static bool source_is_stopped(Pair *pair, GError **errp)
 
 /* The destination has COMMIT, the source not its answer: a cancel changes
  * nothing, and says so. */
-static bool cancel_refused(Pair *pair, Relay *relay, GError **errp)
+static bool cancel_refused(Pair *pair, GError **errp)
 {
     g_autofree char *printed = NULL;
     g_autoptr(JsonNode) info = NULL;
 
-    if (!relay_wait_struck(relay, PAIR_MOVE_SECONDS)) {
-        return harness_fail(errp, "the destination does not say RUNNING");
-    }
     if (!qmp_run(pair->source->qmp, errp, "migrate_cancel", NULL)) {
         return false;
     }
@@ -255,6 +293,9 @@ static bool cancel_refused(Pair *pair, Relay *relay, GError **errp)
 /* The answer comes in the end. */
 static bool then_completes(Pair *pair, Relay *relay, GError **errp)
 {
+    if (!cancel_refused(pair, errp)) {
+        return false;
+    }
     relay_release(relay);
     return pair_wait_moved(pair, errp) && source_is_stopped(pair, errp) &&
            pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
@@ -265,6 +306,9 @@ static bool then_stays_paused(Pair *pair, Relay *relay, GError **errp)
 {
     g_autofree char *sentence = NULL;
 
+    if (!cancel_refused(pair, errp)) {
+        return false;
+    }
     relay_cut(relay);
     sentence = pair_wait_failed(pair, errp);
     if (!sentence) {
@@ -279,35 +323,17 @@ static bool then_stays_paused(Pair *pair, Relay *relay, GError **errp)
            source_is(pair, "paused", errp) && pair_quit(pair, errp);
 }
 
-static bool with_running_held(Pair *pair,
-                              bool (*then)(Pair *, Relay *, GError **),
-                              GError **errp)
-{
-    static const RelayFault held = {
-        .deed = RELAY_HOLD,
-        .from = RELAY_DEST,
-        .frame = SHMIG_FRAME_RUNNING,
-    };
-    g_autofree char *path = g_strdup_printf("%s/relay", pair->dir);
-    g_autofree char *to = g_strdup_printf("%s/move", pair->dir);
-    Relay *relay = relay_new(path, to, &held, errp);
-    bool ok = relay &&
-              qmp_run(pair->source->qmp, errp, "migrate",
-                      "{'uri': 'shmig:unix:%s,channels=2'}", path) &&
-              cancel_refused(pair, relay, errp) && then(pair, relay, errp);
-
-    relay_free(relay);
-    return ok;
-}
+static const RelayFault running_held = { RELAY_HOLD, RELAY_DEST,
+                                         SHMIG_FRAME_RUNNING };
 
 static bool too_late(Pair *pair, GError **errp)
 {
-    return with_running_held(pair, then_completes, errp);
+    return with_held(pair, &running_held, then_completes, errp);
 }
 
 static bool too_late_and_cut(Pair *pair, GError **errp)
 {
-    return with_running_held(pair, then_stays_paused, errp);
+    return with_held(pair, &running_held, then_stays_paused, errp);
 }
 
 /* clang-format off */
@@ -321,6 +347,14 @@ static bool too_late_and_cut(Pair *pair, GError **errp)
 #define KVM .accel = "kvm"
 #define TCG .accel = "tcg"
 #define CANCEL "/qemu/cancel/"
+#define ROW_HELD(path_, pair_, ...) \
+    { CANCEL path_, { pair_ }, while_held, NULL, \
+      &(const RelayFault) { RELAY_HOLD, __VA_ARGS__ } }
+#define BUSY_TCG TCG, BUSY
+/* A KVM that interprets instructions takes seconds to verify more. */
+#define LIGHT .accel = "kvm", .guest = "mem=2 zero=1 disk=1 dirty=500 " \
+              "write=100 wsize=mixed", .disks = { RAW }
+#define FINAL .flags = SHMIG_FRAME_FINAL
 
 static const Row rows[] = {
     { CANCEL "at-once", { KVM, BUSY }, at_once },
@@ -342,6 +376,13 @@ static const Row rows[] = {
     { CANCEL "yank", { TCG, BUSY, .slow = true }, by_yank },
     { CANCEL "source-quits", { TCG, BUSY, .slow = true }, source_quits },
     { CANCEL "destination-quits", { KVM, BUSY, .slow = true }, dest_quits },
+    ROW_HELD("offer-held", BUSY_TCG, RELAY_SOURCE, SHMIG_FRAME_OFFER),
+    ROW_HELD("answer-held", BUSY_TCG, RELAY_DEST, SHMIG_FRAME_ANSWER),
+    ROW_HELD("go-held", LIGHT, RELAY_DEST, SHMIG_FRAME_GO),
+    ROW_HELD("drain-final-held", LIGHT, RELAY_SOURCE, SHMIG_FRAME_DRAIN, FINAL),
+    ROW_HELD("drained-final-held", BUSY_TCG, RELAY_DEST, SHMIG_FRAME_DRAINED,
+             FINAL),
+    ROW_HELD("ready-held", LIGHT, RELAY_DEST, SHMIG_FRAME_READY),
     { CANCEL "too-late", { TCG, BUSY, .dest_runs = true }, too_late, TOO_LATE },
     { CANCEL "too-late/cut", { TCG, BUSY, .dest_runs = true },
       too_late_and_cut, TOO_LATE },
