@@ -240,3 +240,50 @@ unsigned guest_io_errors(const Guest *guest)
 {
     return guest->io_errors;
 }
+
+bool guest_forget_work(Guest *guest, GError **errp)
+{
+    const char command[2] = { GUEST_CMD_CLEAR_STATS, 0 };
+    g_autofree char *reply =
+        guest_command(guest, command, COMMAND_SECONDS, errp);
+
+    return reply != NULL;
+}
+
+/* How many disks of the statistics had one of each. */
+static unsigned disks_at_work(const char *reply)
+{
+    g_auto(GStrv) lines = g_strsplit(reply, "\n", -1);
+    unsigned count = 0;
+
+    for (unsigned i = 0; lines[i]; i++) {
+        count += guest_value(lines[i], "flushes") > 0 &&
+                 guest_value(lines[i], "zeroes") > 0 &&
+                 guest_value(lines[i], "discards") > 0;
+    }
+    return count;
+}
+
+bool guest_wait_work(Guest *guest, unsigned disks, double seconds,
+                     GError **errp)
+{
+    const char command[2] = { GUEST_CMD_STATS, 0 };
+    int64_t deadline = loop_now_us() + seconds * G_USEC_PER_SEC;
+
+    while (loop_now_us() < deadline) {
+        g_autofree char *reply =
+            guest_command(guest, command, COMMAND_SECONDS, errp);
+
+        if (!reply) {
+            return false;
+        }
+        if (disks_at_work(reply) >= disks) {
+            return true;
+        }
+        if (!guest_wait_beats(guest, 10, COMMAND_SECONDS, errp)) {
+            return false;
+        }
+    }
+    return harness_fail(errp, "the guest on the %s does not use its %u disks",
+                        guest->name, disks);
+}

@@ -30,6 +30,12 @@ bool guest_set(Guest *guest, const char *option, GError **errp);
  */
 bool guest_verify(Guest *guest, unsigned disks, GError **errp);
 
+/* Waits until each of its @disks had a flush, a write-zeroes and a discard
+ * since guest_forget_work(). */
+bool guest_forget_work(Guest *guest, GError **errp);
+bool guest_wait_work(Guest *guest, unsigned disks, double seconds,
+                     GError **errp);
+
 /* The value of KEY=VALUE in @reply, else -1. */
 int64_t guest_value(const char *reply, const char *key);
 

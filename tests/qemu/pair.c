@@ -256,9 +256,9 @@ bool pair_quit(Pair *pair, GError **errp)
                            images_are_sound(pair->dest_disks, errp));
 }
 
-bool pair_move(Pair *pair, GError **errp)
+bool pair_arrive(Pair *pair, GError **errp)
 {
-    if (!pair_migrate(pair, errp) || !pair_wait_moved(pair, errp)) {
+    if (!pair_wait_moved(pair, errp)) {
         return false;
     }
     if (!pair->options.dest_runs &&
@@ -267,6 +267,11 @@ bool pair_move(Pair *pair, GError **errp)
         return false;
     }
     return pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+bool pair_move(Pair *pair, GError **errp)
+{
+    return pair_migrate(pair, errp) && pair_arrive(pair, errp);
 }
 
 bool pair_wait_query(Pair *pair, PairQueryTest test, GError **errp)

@@ -156,6 +156,9 @@ bool pair_move_after_all(Pair *pair, GError **errp);
 /* Both quit in good order, and the formats' structures are sound. */
 bool pair_quit(Pair *pair, GError **errp);
 
+/* From pair_wait_moved() to pair_quit(), the migration having begun. */
+bool pair_arrive(Pair *pair, GError **errp);
+
 /* All of it, from pair_migrate() to pair_quit(). */
 bool pair_move(Pair *pair, GError **errp);
 

@@ -6,7 +6,8 @@
 #include "pair.h"
 
 /* Options of a guest that does all it can, and of one that does nothing. */
-#define ROW_BUSY "dirty=500 write=100 wsize=mixed wz=20 discard=31 read=10"
+#define ROW_BUSY "dirty=500 write=100 wsize=mixed wz=20 discard=31 read=10 " \
+                 "flush=32"
 #define ROW_IDLE "dirty=0 write=0"
 
 /*
