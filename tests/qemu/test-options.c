@@ -13,14 +13,6 @@
 #include "loop.h"
 #include "rows.h"
 
-/* After the source was told to migrate in whatever way. */
-static bool arrive(Pair *pair, GError **errp)
-{
-    return pair_wait_moved(pair, errp) && pair_compare_disks(pair, errp) &&
-           pair_compare_allocation(pair, errp) && pair_resume(pair, errp) &&
-           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
-}
-
 /* A full ring has its vCPU wait, or its pages are known to be lost. */
 static bool small_ring(Pair *pair, GError **errp)
 {
@@ -49,7 +41,7 @@ static bool structured(Pair *pair, GError **errp)
                    "{" STRUCTURED "}", pair->dir, "") &&
            qmp_run(pair->source->qmp, errp, "migrate", "{" STRUCTURED "}",
                    pair->dir, ", 'channels': 3, 'disks': ['disk0']") &&
-           arrive(pair, errp);
+           pair_arrive(pair, errp);
 }
 
 static bool hmp(Pair *pair, GError **errp)
@@ -68,7 +60,7 @@ static bool hmp(Pair *pair, GError **errp)
     if (*said || *said_too) {
         return harness_fail(errp, "HMP said: %s%s", said, said_too);
     }
-    return arrive(pair, errp);
+    return pair_arrive(pair, errp);
 }
 
 /* Within one host vsock needs a kernel that carries it back. */
@@ -130,7 +122,7 @@ static bool pause_before_switchover(Pair *pair, GError **errp)
     }
     return qmp_run(pair->source->qmp, errp, "migrate-continue",
                    "{'state': 'pre-switchover'}") &&
-           arrive(pair, errp);
+           pair_arrive(pair, errp);
 }
 
 /* Whether another process may open the image for writing. */
@@ -189,6 +181,47 @@ static bool events(Pair *pair, GError **errp)
         return harness_fail(errp, "STOP or MIGRATION_PASS is missing");
     }
     return pair_resume(pair, errp) && pair_quit(pair, errp);
+}
+
+/* --- by which path --- */
+
+/* "disk0 via file, ...", as the source has them. */
+static char *source_paths(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) info = pair_query(pair, errp);
+    JsonNode *disks = info ? json_at(info, "shmig.disks") : NULL;
+    JsonArray *array = disks ? json_node_get_array(disks) : NULL;
+    GString *text;
+
+    if (!info) {
+        return NULL;
+    }
+    text = g_string_new(NULL);
+    for (unsigned i = 0; array && i < json_array_get_length(array); i++) {
+        JsonNode *disk = json_array_get_element(array, i);
+
+        g_string_append_printf(text, "%s via %s, ", json_text_at(disk, "id"),
+                               json_text_at(disk, "path"));
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* How each disk is read is what the row expects, how it is written its
+ * data. */
+static bool by_paths(Pair *pair, GError **errp)
+{
+    g_autofree char *said =
+        qmp_hmp(pair->dest->qmp, "trace-event shmig_disk_open on", errp);
+    g_autofree char *source = NULL, *dest = NULL;
+
+    if (!said || !pair_migrate(pair, errp) || !pair_wait_moved(pair, errp)) {
+        return false;
+    }
+    source = source_paths(pair, errp);
+    dest = machine_stderr(pair->dest);
+    return source && row_said(source, errp) &&
+           row_said_words(dest, row_now()->data, errp) &&
+           pair_arrive(pair, errp);
 }
 
 /* --- which memory --- */
@@ -306,7 +339,7 @@ static bool bandwidth(Pair *pair, GError **errp)
             errp, "%" PRId64 " bytes were sent where %" PRId64 " are allowed",
             bytes, allowed);
     }
-    return pair_hurry(pair, errp) && arrive(pair, errp);
+    return pair_hurry(pair, errp) && pair_arrive(pair, errp);
 }
 
 static bool has_gone_round(JsonNode *info)
@@ -323,7 +356,7 @@ static bool downtime_limit(Pair *pair, GError **errp)
            pair_migrate(pair, errp) &&
            pair_wait_query(pair, has_gone_round, errp) &&
            pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
-           arrive(pair, errp);
+           pair_arrive(pair, errp);
 }
 
 static bool is_throttled(JsonNode *info)
@@ -340,7 +373,7 @@ static bool auto_converge(Pair *pair, GError **errp)
            pair_migrate(pair, errp) &&
            pair_wait_query(pair, is_throttled, errp) &&
            pair_set_parameter(pair->source, "'downtime-limit': 20000", errp) &&
-           pair_hurry(pair, errp) && arrive(pair, errp);
+           pair_hurry(pair, errp) && pair_arrive(pair, errp);
 }
 
 /* clang-format off */
@@ -355,6 +388,8 @@ static bool auto_converge(Pair *pair, GError **errp)
 #define FROM_TO(source_, dest_) \
     { .format = "raw", .source_storage = STORAGE_##source_, \
       .dest_storage = STORAGE_##dest_ }
+#define F(disk_) "disk" disk_ " via file"
+#define B(disk_) "disk" disk_ " via block-layer"
 #define KVM .accel = "kvm", .vcpus = 2, .guest = ROW_BUSY
 #define TCG .accel = "tcg", .vcpus = 2, .guest = ROW_BUSY
 #define EAGER .accel = "kvm", .vcpus = 2, .guest = "dirty=max"
@@ -431,22 +466,27 @@ static const Row rows[] = {
       { TCG, .disks = { DRIVE("raw", "cache=none,aio=io_uring"),
                         DRIVE("qcow2", "cache=none,aio=native"),
                         DRIVE("raw", "cache=unsafe"),
-                        DRIVE("raw", "cache=directsync") } }, pair_move },
+                        DRIVE("raw", "cache=directsync") } },
+      by_paths, F("0") "|" B("1") "|" F("2") "|" F("3"),
+      F("0") "|" B("1") "|" F("2") "|" F("3") },
     { OPTIONS "protocol-above-the-file",
       { TCG, .disks = { DRIVE("raw", "file.driver=blkdebug,"
                                      "file.image.filename={image}") } },
-      pair_move },
+      by_paths, B("0"), B("0") },
 
     { OPTIONS "host-device",
       { TCG, .disks = { FROM_TO(DEVICE, DEVICE), FROM_TO(DEVICE, FILE),
-                        FROM_TO(FILE, DEVICE) } }, pair_move },
+                        FROM_TO(FILE, DEVICE) } },
+      by_paths, F("0") "|" F("1") "|" F("2"), F("0") "|" F("1") "|" F("2") },
     { OPTIONS "host-device/direct",
       { TCG, .disks = { { .format = "raw", .drive = "cache=none",
                           .source_storage = STORAGE_DEVICE,
-                          .dest_storage = STORAGE_DEVICE } } }, pair_move },
+                          .dest_storage = STORAGE_DEVICE } } },
+      by_paths, F("0"), F("0") },
     { OPTIONS "network-disk",
       { TCG, .disks = { FROM_TO(EXPORT, EXPORT), FROM_TO(EXPORT, FILE),
-                        FROM_TO(FILE, EXPORT) } }, pair_move },
+                        FROM_TO(FILE, EXPORT) } },
+      by_paths, B("0") "|" B("1") "|" F("2"), B("0") "|" F("1") "|" B("2") },
 
     { OPTIONS "file-backed-memory",
       { KVM, .arguments = RAM_FILE, .disks = { RAW } }, pair_move },
