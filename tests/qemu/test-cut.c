@@ -124,12 +124,24 @@ static bool cut(Pair *pair, GError **errp)
                .guest = "dirty=500 write=100 wsize=mixed", \
                .disks = { { .format = "raw" }, { .format = "qcow2" } } }
 
-#define ROW(path_, expect_, ...) \
-    { "/qemu/cut/" path_, PAIR, cut, expect_, &(const Cut) { __VA_ARGS__ } }
+/* A KVM that interprets instructions takes seconds to verify more. */
+#define PAIR_KVM { .accel = "kvm", .dest_runs = true, \
+                   .guest = "mem=2 zero=1 disk=1 dirty=500 write=100 " \
+                            "wsize=mixed", \
+                   .disks = { { .format = "raw" } } }
+
+#define ROW_OF(pair_, path_, expect_, ...) \
+    { "/qemu/cut/" path_, pair_, cut, expect_, &(const Cut) { __VA_ARGS__ } }
+#define ROW(path_, expect_, ...) ROW_OF(PAIR, path_, expect_, __VA_ARGS__)
 
 #define ROW_CUT(path_, deed_, from_, frame_, nth_, expect_, owner_, said_) \
     ROW(path_, expect_, \
         { RELAY_##deed_, RELAY_##from_, frame_, nth_ }, OWNER_##owner_, said_)
+
+#define ROW_KVM(path_, deed_, from_, frame_, nth_, owner_, said_) \
+    ROW_OF(PAIR_KVM, path_ "/kvm", LOST_CHANNEL, \
+           { RELAY_##deed_, RELAY_##from_, frame_, nth_ }, OWNER_##owner_, \
+           said_)
 
 /* Cut before, within and after the @nth such frame. */
 #define ROWS(name_, from_, frame_, nth_, expect_, said_) \
@@ -200,6 +212,12 @@ static const Row rows[] = {
     ROW_CUT("commit/after", CUT_AFTER, SOURCE, COMMIT, 0, "", DEST, MAY_OWN),
     ROW_CUT("running/before", CUT_BEFORE, DEST, RUNNING, 0, "", DEST, MAY_OWN),
     ROW_CUT("running/within", CUT_WITHIN, DEST, RUNNING, 0, "", DEST, MAY_OWN),
+
+    ROW_KVM("go/before", CUT_BEFORE, DEST, GO, 0, SOURCE, LOST_CHANNEL),
+    ROW_KVM("later-data/within", CUT_WITHIN, SOURCE, DATA, 20, SOURCE,
+            LOST_CHANNEL),
+    ROW_KVM("ready/before", CUT_BEFORE, DEST, READY, 0, SOURCE, LOST_CHANNEL),
+    ROW_KVM("commit/within", CUT_WITHIN, SOURCE, COMMIT, 0, UNKNOWN, MAY_OWN),
 
     ROW_ADD("hello-magic", SOURCE, 0, 0, 0, 1, 1, NULL,
             "does not speak shmig"),

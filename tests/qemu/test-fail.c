@@ -388,6 +388,11 @@ static const Row small_rows[] = {
     { FAIL "destination-full/file-system/qcow2",
       { TCG, .disks = { RAW, { .format = "qcow2", .dest_dir = SMALL_DIR } } },
       bad_dest_storage, "\"disk1\"|No space left" },
+    /* A KVM that interprets instructions takes seconds to verify more. */
+    { FAIL "destination-full/file-system/kvm",
+      { .accel = "kvm", .guest = "mem=2 zero=1 disk=1 dirty=500 write=100",
+        .disks = { { .format = "raw", .dest_dir = SMALL_DIR } } },
+      bad_dest_storage, "\"disk0\"|No space left" },
     { FAIL "destination-full/device",
       { TCG, .disks = { QCOW2, FULL_DEVICE(NULL) } },
       /* The page cache may know only that it failed, once it is flushed. */
