@@ -133,27 +133,6 @@ typedef struct Refused {
     const char *needs; /* another capability */
 } Refused;
 
-static const Refused capabilities[] = {
-    { "xbzrle", NULL },
-    { "postcopy-ram", NULL },
-    { "postcopy-preempt", "postcopy-ram" },
-    { "postcopy-blocktime", NULL },
-    { "x-colo", NULL },
-    { "multifd", NULL },
-    { "zero-copy-send", "multifd" },
-    { "mapped-ram", NULL },
-    { "background-snapshot", NULL },
-    { "release-ram", NULL },
-    { "rdma-pin-all", NULL },
-    {},
-};
-
-/* QEMU has it with a dirty ring only. */
-static const Refused ring_capabilities[] = {
-    { "dirty-limit", NULL },
-    {},
-};
-
 static bool set_capability(Machine *machine, const char *name, bool on,
                            GError **errp)
 {
@@ -190,19 +169,27 @@ static bool refuses(Machine *machine, const char *command, const char *uri,
 
 static bool by_capability(Pair *pair, GError **errp)
 {
-    const Refused *list = row_now()->data;
     g_autofree char *uri = g_strdup_printf("shmig:unix:%s/move", pair->dir);
 
-    for (unsigned i = 0; list[i].name; i++) {
-        if (!refuses(pair->source, "migrate", uri, &list[i], errp) ||
-            !refuses(pair->dest, "migrate-incoming", uri, &list[i], errp)) {
-            return false;
-        }
+    return refuses(pair->source, "migrate", uri, refused, errp) &&
+           refuses(pair->dest, "migrate-incoming", uri, refused, errp) &&
+           pair_quit(pair, errp);
+}
+
+/* Switched off again, it is in nobody's way. */
+static bool by_capability_for_once(Pair *pair, GError **errp)
+{
+    g_autofree char *uri = g_strdup_printf("shmig:unix:%s/move", pair->dir);
+    const Refused *refused = row_now()->data;
+
+    if (!refuses(pair->source, "migrate", uri, refused, errp) ||
+        !refuses(pair->dest, "migrate-incoming", uri, refused, errp) ||
+        !qmp_run(pair->dest->qmp, errp, "migrate-incoming", "{'uri': '%s'}",
+                 uri)) {
+        return false;
     }
-    pair->uri = g_strdup(uri);
-    return qmp_run(pair->dest->qmp, errp, "migrate-incoming", "{'uri': '%s'}",
-                   uri) &&
-           pair_move(pair, errp);
+    pair->uri = g_steal_pointer(&uri);
+    return pair_move(pair, errp);
 }
 
 static bool by_parameter(Pair *pair, GError **errp)
@@ -271,6 +258,7 @@ static bool second_source(Pair *pair, GError **errp)
     "-object memory-backend-file,id=ram0,size=64M,mem-path={dir}/ram,share=on"
 #define NOWHERE "shmig:127.0.0.1:1"
 
+    const Refused *refused = row_now()->data;
 static const Row rows[] = {
     { REFUSE "disk-missing", { TCG, .disks = { RAW, ONLY_SOURCE } },
       by_dest, "\"disk1\"|no such disk|40 MiB" },
@@ -349,6 +337,16 @@ static const Row rows[] = {
     { REFUSE "unmigratable-device",
       { TCG, .disks = { RAW }, .arguments = "-device nvme,serial=1,id=bad" },
       at_once, "non-migratable device|nvme" },
+#define CAPABILITY(name_, needs_)                                      \
+    { REFUSE "capability/" name_, { TCG_IDLE, .no_listen = true }, \
+      by_capability, NULL, &(const Refused) { name_, needs_ } }
+#define TCG_IDLE .accel = "tcg", .guest = ROW_IDLE
+#define SCSI "-device virtio-scsi-pci,id=scsi "
+/* Storage without a file, of a size. */
+#define NODE(name_, size_) \
+    "-blockdev driver=null-co,read-zeroes=on,node-name=" name_ ",size=" size_ " "
+#define SCSI_DISK(id_, node_) \
+    "-device scsi-hd,bus=scsi.0,share-rw=on,id=" id_ ",drive=" node_ " "
     { REFUSE "unmigratable-device/blocker",
       { TCG, .disks = { RAW },
         .arguments = "-object memory-backend-ram,id=shared,size=1M -device "
@@ -357,12 +355,23 @@ static const Row rows[] = {
     { REFUSE "unmigratable-cpu",
       { KVM, .disks = { RAW }, .arguments = "-cpu qemu64,pni=off,invtsc=on" },
       at_once, "non-migratable CPU|invtsc" },
-    { REFUSE "capabilities",
-      { TCG, .disks = { RAW }, .no_listen = true }, by_capability, NULL,
-      capabilities },
-    { REFUSE "capabilities/dirty-ring",
-      { .accel = ROW_KVM_RING, .disks = { RAW },
-        .no_listen = true }, by_capability, NULL, ring_capabilities },
+    { REFUSE "capability/xbzrle",
+      { TCG, .disks = { RAW }, .no_listen = true }, by_capability_for_once,
+      NULL, &(const Refused) { "xbzrle" } },
+    CAPABILITY("postcopy-ram", NULL),
+    CAPABILITY("postcopy-preempt", "postcopy-ram"),
+    CAPABILITY("postcopy-blocktime", NULL),
+    CAPABILITY("x-colo", NULL),
+    CAPABILITY("multifd", NULL),
+    CAPABILITY("zero-copy-send", "multifd"),
+    CAPABILITY("mapped-ram", NULL),
+    CAPABILITY("background-snapshot", NULL),
+    CAPABILITY("release-ram", NULL),
+    CAPABILITY("rdma-pin-all", NULL),
+    /* QEMU has it with a dirty ring only. */
+    { REFUSE "capability/dirty-limit",
+      { .accel = ROW_KVM_RING, .disks = { RAW }, .no_listen = true },
+      by_capability, NULL, &(const Refused) { "dirty-limit" } },
 
     { REFUSE "incoming/option-of-the-source",
       { TCG, .disks = { RAW }, .no_listen = true },
