@@ -105,6 +105,12 @@ bool guest_wait_ready(Guest *guest, double seconds, GError **errp)
     return true;
 }
 
+void guest_reboots(Guest *guest)
+{
+    guest->ready = false;
+    g_clear_pointer(&guest->last_error, g_free);
+}
+
 static bool is_done(void *opaque)
 {
     Guest *guest = opaque;
@@ -286,4 +292,13 @@ bool guest_wait_work(Guest *guest, unsigned disks, double seconds,
     }
     return harness_fail(errp, "the guest on the %s does not use its %u disks",
                         guest->name, disks);
+}
+
+bool guest_power_off(Guest *guest, GError **errp)
+{
+    const char command[2] = { GUEST_CMD_QUIT, 0 };
+    g_autofree char *reply =
+        guest_command(guest, command, COMMAND_SECONDS, errp);
+
+    return reply != NULL;
 }

@@ -16,10 +16,15 @@ Guest *guest_new(int fd, const char *name);
 void guest_free(Guest *guest);
 
 bool guest_wait_ready(Guest *guest, double seconds, GError **errp);
+/* It is about to boot: guest_wait_ready() waits for the next time. */
+void guest_reboots(Guest *guest);
 
 /* Runs a command and returns the lines of its reply, or NULL. */
 char *guest_command(Guest *guest, const char *command, double seconds,
                     GError **errp);
+
+/* It ends, and its machine with it. */
+bool guest_power_off(Guest *guest, GError **errp);
 
 /* Changes an option: "dirty=5000". */
 bool guest_set(Guest *guest, const char *option, GError **errp);

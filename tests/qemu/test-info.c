@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What query-migrate and info migrate tell, while a guest moves and after. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "loop.h"
@@ -60,6 +61,19 @@ static bool text_is(JsonNode *info, const char *path, const char *wanted,
     return true;
 }
 
+/* The same rate in QEMU's units: libvirt shows it to users. */
+static bool mbps_is_rate(JsonNode *info, GError **errp)
+{
+    JsonNode *mbps = json_at(info, "disk.mbps");
+    double told = mbps ? json_node_get_double(mbps) : -1;
+    double wanted = json_int_at(info, "shmig.rate") * 8.0 / 1000000;
+
+    if (fabs(told - wanted) > 0.001) {
+        return harness_fail(errp, "disk.mbps is %f, not %f", told, wanted);
+    }
+    return true;
+}
+
 /* What libvirt parses, and what is beside it. */
 static bool total_is_right(JsonNode *info, GError **errp)
 {
@@ -82,13 +96,18 @@ static bool disk_is_right(JsonNode *info, const char *id, const char *path,
            text_is(disk, "path", path, errp);
 }
 
+/* What is left takes longer at that rate; QEMU's default is 300. */
+#define MOVE_MS 1000
+
 /* RAM may come along, since it is more than what is left of the disks. */
 static bool is_copying_disks(JsonNode *info)
 {
     return g_str_equal(json_text_at(info, "shmig.phase"), "ram") &&
            json_int_at(info, "disk.transferred") > PAIR_SLOW_BYTES / 2 &&
            json_int_at(info, "disk.remaining") > 0 &&
-           json_int_at(info, "shmig.eta") > 0;
+           json_int_at(info, "shmig.eta") > 0 &&
+           json_int_at(info, "shmig.rate") > 0 &&
+           json_int_at(info, "expected-downtime") > MOVE_MS;
 }
 
 #define HMP_WORDS                                                            \
@@ -113,6 +132,9 @@ static bool while_active(Pair *pair, GError **errp)
     }
     return row_said_words(text, HMP_WORDS, errp) &&
            at_least(info, "shmig.eta", 1, errp) &&
+           at_least(info, "shmig.rate", 1, errp) &&
+           at_least(info, "expected-downtime", MOVE_MS, errp) &&
+           mbps_is_rate(info, errp) &&
            text_is(info, "status", "active", errp) &&
            total_is_right(info, errp) &&
            at_least(info, "disk.remaining", 1, errp) &&

@@ -271,8 +271,128 @@ static bool held_back(Pair *pair, GError **errp)
     return text && row_said(text, errp) && arrive(pair, errp);
 }
 
+/* --- what the guest and its user do --- */
+
+#define BOOT_SECONDS 120
+
+static bool runs_as(Machine *machine, const char *wanted, GError **errp)
+{
+    g_autoptr(JsonNode) status =
+        qmp_call(machine->qmp, errp, "query-status", NULL);
+
+    if (!status) {
+        return false;
+    }
+    if (!g_str_equal(json_text_at(status, "status"), wanted)) {
+        return harness_fail(errp, "the %s is \"%s\", not \"%s\"", machine->name,
+                            json_text_at(status, "status"), wanted);
+    }
+    return true;
+}
+
+/* A guest that was paused arrives paused, whatever the destination was told
+ * for others, and goes on when it is told to. */
+static bool arrive_paused(Pair *pair, GError **errp)
+{
+    if (!pair_hurry(pair, errp) || !pair_wait_moved(pair, errp) ||
+        !pair_compare_disks(pair, errp) ||
+        !runs_as(pair->dest, "paused", errp)) {
+        return false;
+    }
+    if (guest_beats(pair->dest->guest)->count) {
+        return harness_fail(errp, "a guest that was paused ran");
+    }
+    return pair_resume(pair, errp) &&
+           pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
+}
+
+static bool paused_before(Pair *pair, GError **errp)
+{
+    return qmp_run(pair->source->qmp, errp, "stop", NULL) &&
+           begin(pair, errp) && arrive_paused(pair, errp);
+}
+
+static bool paused_meanwhile(Pair *pair, GError **errp)
+{
+    return begin(pair, errp) &&
+           qmp_run(pair->source->qmp, errp, "stop", NULL) &&
+           arrive_paused(pair, errp);
+}
+
+static bool paused_for_a_while(Pair *pair, GError **errp)
+{
+    return begin(pair, errp) &&
+           qmp_run(pair->source->qmp, errp, "stop", NULL) &&
+           runs_as(pair->source, "paused", errp) &&
+           qmp_run(pair->source->qmp, errp, "cont", NULL) &&
+           pair_source_unharmed(pair, errp) && arrive(pair, errp);
+}
+
+/* It boots while its disks are copied, and forgets what it knew of them. */
+static bool reset(Pair *pair, GError **errp)
+{
+    if (!begin(pair, errp)) {
+        return false;
+    }
+    guest_reboots(pair->source->guest);
+    return qmp_run(pair->source->qmp, errp, "system_reset", NULL) &&
+           guest_wait_ready(pair->source->guest, BOOT_SECONDS, errp) &&
+           pair_source_unharmed(pair, errp) && arrive(pair, errp);
+}
+
+/* QEMU exits with its guest, and half of one never runs. */
+static bool powered_off(Pair *pair, GError **errp)
+{
+    g_autofree char *printed = NULL;
+
+    if (!begin(pair, errp) || !guest_power_off(pair->source->guest, errp)) {
+        return false;
+    }
+    printed = pair_wait_dest_end(pair, errp);
+    if (!printed || !row_said(printed, errp) ||
+        machine_wait_exit(pair->source, BOOT_SECONDS, errp) != 0) {
+        return false;
+    }
+    if (guest_beats(pair->dest->guest)->count) {
+        return harness_fail(errp, "the destination ran half a guest");
+    }
+    return image_unchanged(pair->source_disks[0], errp) &&
+           image_check(pair->source_disks[0], errp);
+}
+
+/* It is off on the destination as well, with all its disks. */
+static bool powered_off_and_kept(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) event = NULL;
+
+    if (!begin(pair, errp) || !guest_power_off(pair->source->guest, errp)) {
+        return false;
+    }
+    event = qmp_wait_event(pair->source->qmp, "SHUTDOWN", NULL, NULL,
+                           BOOT_SECONDS, errp);
+    return event && pair_hurry(pair, errp) && pair_wait_moved(pair, errp) &&
+           pair_compare_disks(pair, errp) &&
+           runs_as(pair->dest, "shutdown", errp) && pair_quit(pair, errp);
+}
+
+/* --- memory --- */
+
+/* QEMU itself does not let devices come while a guest is moved. */
+static bool plug(Pair *pair, GError **errp)
+{
+    return begin(pair, errp) &&
+           qmp_run(pair->source->qmp, errp, "object-add",
+                   "{'qom-type': 'memory-backend-ram', 'id': 'more', "
+                   "'size': 67108864}") &&
+           refused(pair, "device_add",
+                   "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'more'}",
+                   errp) &&
+           arrive(pair, errp);
+}
+
 /* clang-format off */
 #define RAW { .format = "raw" }
+#define QCOW2 { .format = "qcow2" }
 #define NODE(format_) { .format = format_, .drive = "node-name=node0" }
 #define SHARED                                                \
     { .format = "raw", .drive = "node-name=node0",            \
@@ -304,6 +424,29 @@ static const Row rows[] = {
     { MEANWHILE "export/meanwhile",
       { TCG, .guest = ROW_BUSY, .disks = { SHARED } },
       export_meanwhile, "disk0|nbd export|late|may write" },
+    { MEANWHILE "paused/before",
+      { TCG, .guest = ROW_BUSY, .dest_runs = true, .disks = { RAW, QCOW2 } },
+      paused_before },
+    { MEANWHILE "paused",
+      { TCG, .guest = ROW_BUSY, .dest_runs = true, .disks = { RAW, QCOW2 } },
+      paused_meanwhile },
+    { MEANWHILE "paused/for-a-while",
+      { TCG, .guest = ROW_BUSY, .disks = { RAW, QCOW2 } },
+      paused_for_a_while },
+    { MEANWHILE "reset",
+      { TCG, .guest = ROW_BUSY " blank=0", .disks = { RAW, QCOW2 } }, reset },
+    { MEANWHILE "reset/kvm",
+      { KVM, .guest = "mem=2 zero=1 disk=1 blank=0 dirty=500 write=100",
+        .disks = { RAW } }, reset },
+    { MEANWHILE "powered-off",
+      { TCG, .guest = ROW_BUSY, .dest_runs = true, .disks = { QCOW2 } },
+      powered_off, "the migration was cancelled" },
+    { MEANWHILE "powered-off/kept",
+      { TCG, .guest = ROW_BUSY, .arguments = "-no-shutdown",
+        .dest_runs = true, .disks = { RAW, QCOW2 } }, powered_off_and_kept },
+    { MEANWHILE "memory-plugged",
+      { TCG, .guest = ROW_BUSY, .memory_more = "slots=2,maxmem=1G",
+        .disks = { RAW } }, plug, "not allowed while migrating" },
     { MEANWHILE "writes-held-back",
       { KVM, .guest = "dirty=0 write=max wsize=65536", .disks = { RAW } },
       held_back, "writes held back" },

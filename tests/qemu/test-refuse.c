@@ -135,34 +135,91 @@ static bool no_peer(Pair *pair, GError **errp)
            pair_source_unharmed(pair, errp) && pair_quit(pair, errp);
 }
 
+/* A number that only the structured form can give. */
+static bool structured_at_once(Pair *pair, GError **errp)
+{
+    GError *error = NULL;
+    JsonNode *result =
+        qmp_call(pair->source->qmp, &error, "migrate",
+                 "{'channels': [{'channel-type': 'main', 'addr': "
+                 "{'transport': 'shmig', 'channels': %s, 'address': "
+                 "{'type': 'unix', 'path': '/nonexistent/socket'}}}]}",
+                 (const char *)row_now()->data);
+
+    return command_said(result, error, errp) &&
+           pair_source_unharmed(pair, errp) && pair_quit(pair, errp);
+}
+
+/* --- images that somebody else uses --- */
+
+/* A job's disk does not travel before the job has ended. */
+static bool job_running(Pair *pair, GError **errp)
+{
+    g_autoptr(JsonNode) event = NULL;
+    GError *error = NULL;
+    JsonNode *result;
+
+    if (!qmp_run(pair->source->qmp, errp, "drive-mirror",
+                 "{'device': 'drive0', 'job-id': 'job0', 'sync': 'full', "
+                 "'format': 'raw', 'target': '%s/copy', 'speed': 65536}",
+                 pair->dir)) {
+        return false;
+    }
+    result = qmp_call(pair->source->qmp, &error, "migrate", "{'uri': '%s'}",
+                      pair->uri);
+    if (!command_said(result, error, errp) ||
+        !pair_source_unharmed(pair, errp) ||
+        !qmp_run(pair->source->qmp, errp, "block-job-cancel",
+                 "{'device': 'job0', 'force': true}")) {
+        return false;
+    }
+    event = qmp_wait_event(pair->source->qmp, "BLOCK_JOB_CANCELLED", NULL, NULL,
+                           PAIR_MOVE_SECONDS, errp);
+    qmp_forget_events(pair->source->qmp);
+    return event && pair_move(pair, errp);
+}
+
+/* A machine that has @image, or NULL. */
+static Machine *start_other(const Pair *pair, const Image *image, GError **errp)
+{
+    g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
+    const char *const words[] = { "-machine", "pc", "-accel",
+                                  "tcg",      "-S", "-drive" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_ptr_array_add(args, g_strdup(words[i]));
+    }
+    g_ptr_array_add(args, g_strdup_printf("if=virtio,format=%s,file=%s",
+                                          image->format, image->path));
+    return machine_start("other", pair->dir, args, errp);
+}
+
+/* Another guest has the destination's image; once it has left, the same
+ * destination takes ours. */
+static bool image_in_use(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+    Machine *other = start_other(pair, pair->dest_disks[0], errp);
+    bool refused;
+
+    if (!other) {
+        return false;
+    }
+    refused = pair_migrate(pair, errp) &&
+              (sentence = pair_wait_failed(pair, errp)) &&
+              row_said(sentence, errp) && dest_still_waits(pair, errp) &&
+              pair_source_unharmed(pair, errp) && machine_quit(other, errp);
+    machine_free(other);
+    qmp_forget_events(pair->source->qmp);
+    return refused && pair_move(pair, errp);
+}
+
 /* --- capabilities and parameters --- */
 
 typedef struct Refused {
     const char *name;
     const char *needs; /* another capability */
 } Refused;
-
-static const Refused capabilities[] = {
-    { "xbzrle", NULL },
-    { "postcopy-ram", NULL },
-    { "postcopy-preempt", "postcopy-ram" },
-    { "postcopy-blocktime", NULL },
-    { "x-colo", NULL },
-    { "multifd", NULL },
-    { "zero-copy-send", "multifd" },
-    { "mapped-ram", NULL },
-    { "background-snapshot", NULL },
-    { "release-ram", NULL },
-    { "rdma-pin-all", NULL },
-    { "dirty-bitmaps", NULL },
-    {},
-};
-
-/* QEMU has it with a dirty ring only. */
-static const Refused ring_capabilities[] = {
-    { "dirty-limit", NULL },
-    {},
-};
 
 static bool set_capability(Machine *machine, const char *name, bool on,
                            GError **errp)
@@ -200,19 +257,28 @@ static bool refuses(Machine *machine, const char *command, const char *uri,
 
 static bool by_capability(Pair *pair, GError **errp)
 {
-    const Refused *list = row_now()->data;
     g_autofree char *uri = g_strdup_printf("shmig:unix:%s/move", pair->dir);
+    const Refused *refused = row_now()->data;
 
-    for (unsigned i = 0; list[i].name; i++) {
-        if (!refuses(pair->source, "migrate", uri, &list[i], errp) ||
-            !refuses(pair->dest, "migrate-incoming", uri, &list[i], errp)) {
-            return false;
-        }
+    return refuses(pair->source, "migrate", uri, refused, errp) &&
+           refuses(pair->dest, "migrate-incoming", uri, refused, errp) &&
+           pair_quit(pair, errp);
+}
+
+/* Switched off again, it is in nobody's way. */
+static bool by_capability_for_once(Pair *pair, GError **errp)
+{
+    g_autofree char *uri = g_strdup_printf("shmig:unix:%s/move", pair->dir);
+    const Refused *refused = row_now()->data;
+
+    if (!refuses(pair->source, "migrate", uri, refused, errp) ||
+        !refuses(pair->dest, "migrate-incoming", uri, refused, errp) ||
+        !qmp_run(pair->dest->qmp, errp, "migrate-incoming", "{'uri': '%s'}",
+                 uri)) {
+        return false;
     }
-    pair->uri = g_strdup(uri);
-    return qmp_run(pair->dest->qmp, errp, "migrate-incoming", "{'uri': '%s'}",
-                   uri) &&
-           pair_move(pair, errp);
+    pair->uri = g_steal_pointer(&uri);
+    return pair_move(pair, errp);
 }
 
 static bool by_parameter(Pair *pair, GError **errp)
@@ -280,11 +346,20 @@ static bool second_source(Pair *pair, GError **errp)
     "-machine memory-backend=ram0 " \
     "-object memory-backend-file,id=ram0,size=64M,mem-path={dir}/ram,share=on"
 #define NOWHERE "shmig:127.0.0.1:1"
+#define CAPABILITY(name_, needs_)                                      \
+    { REFUSE "capability/" name_, { TCG_IDLE, .no_listen = true }, \
+      by_capability, NULL, &(const Refused) { name_, needs_ } }
+#define TCG_IDLE .accel = "tcg", .guest = ROW_IDLE
+#define SCSI "-device virtio-scsi-pci,id=scsi "
+/* Storage without a file, of a size. */
+#define NODE(name_, size_) \
+    "-blockdev driver=null-co,read-zeroes=on,node-name=" name_ ",size=" size_ " "
+#define SCSI_DISK(id_, node_) \
+    "-device scsi-hd,bus=scsi.0,share-rw=on,id=" id_ ",drive=" node_ " "
 
 #define SAME_BY(link_, ...) \
     { .format = "raw", .same_file = PAIR_SAME_##link_, \
       .drive = "cache=none", __VA_ARGS__ }
-#define SCSI "-device virtio-scsi-pci,id=scsi"
 #define ON_TEMPLATE \
     "backing.driver=raw,backing.file.driver=file," \
     "backing.file.filename={dir}/template"
@@ -322,6 +397,31 @@ static const Row rows[] = {
       by_dest, "\"disk1\"|read-only" },
     { REFUSE "disk-too-many", { TCG, .disks = { RAW, ONLY_DEST } },
       by_dest, "\"disk1\"|source has no" },
+    { REFUSE "disk-empty",
+      { TCG_IDLE, .no_dest = true,
+        .arguments = SCSI NODE("n0", "0") SCSI_DISK("none", "n0") },
+      at_once, "\"none\"|its image is empty" },
+    { REFUSE "disk-empty/destination",
+      { TCG_IDLE, .disks = { { .format = "raw", .model = "floppy",
+                               .only_source = true } },
+        .dest_arguments = "-device floppy,id=disk0" },
+      by_dest, "\"disk0\"|drive is empty" },
+    { REFUSE "disk-shared",
+      { TCG_IDLE, .no_dest = true,
+        .arguments = SCSI NODE("n0", "1048576") SCSI_DISK("one", "n0")
+                     SCSI_DISK("two", "n0") },
+      at_once, "\"one\"|\"two\"|one and the same image" },
+    { REFUSE "disk-shared/destination",
+      { TCG_IDLE, .arguments = SCSI NODE("n0", "1048576") NODE("n1", "1048576"),
+        .source_arguments = SCSI_DISK("one", "n0") SCSI_DISK("two", "n1"),
+        .dest_arguments = SCSI_DISK("one", "n0") SCSI_DISK("two", "n0") },
+      by_dest, "\"one\"|\"two\"|give each its own" },
+    { REFUSE "disk-in-a-job", { TCG, .disks = { RAW } },
+      job_running, "\"disk0\"|mirror|wait for it or cancel it" },
+    { REFUSE "disk-in-use", { TCG, .disks = { QCOW2 } },
+      image_in_use, "\"disk0\"|cannot write its image|lock" },
+    { REFUSE "disk-in-use/raw", { TCG, .disks = { RAW } },
+      image_in_use, "\"disk0\"|cannot write its image|lock" },
     { REFUSE "several-problems",
       { TCG, .dest_memory_mib = 96,
         .disks = { { .format = "raw", .dest_mib = 8 }, ONLY_SOURCE,
@@ -347,6 +447,13 @@ static const Row rows[] = {
     { REFUSE "unknown-disk",
       { TCG, .disks = { RAW }, .select = "disk0;disk7" },
       at_once, "\"disk7\"|\"disk0\"" },
+    { REFUSE "disks-read-only",
+      { TCG, .no_dest = true, .arguments = SCSI, .select = "disk0;disk1",
+        .disks = { RAW, { .format = "raw", .model = "scsi-hd",
+                          .device = "bus=scsi.0",
+                          .drive = "readonly=on" } } },
+      at_once, "disk \"disk1\" is not writable|disks are: \"disk0\"",
+      NOWHERE ",disks=disk0;disk1" },
     { REFUSE "disks-empty", { TCG, .no_dest = true, .disks = { RAW } },
       at_once, "disks=", NOWHERE ",disks=" },
     { REFUSE "channels-0", { TCG, .no_dest = true, .disks = { RAW } },
@@ -355,6 +462,12 @@ static const Row rows[] = {
       at_once, "channels=65|1 to 64", NOWHERE ",channels=65" },
     { REFUSE "channels-word", { TCG, .no_dest = true, .disks = { RAW } },
       at_once, "channels=many|1 to 64", NOWHERE ",channels=many" },
+    { REFUSE "channels-0/structured",
+      { TCG, .no_dest = true, .disks = { RAW } },
+      structured_at_once, "0 channels|1 to 64", "0" },
+    { REFUSE "channels-65/structured",
+      { TCG, .no_dest = true, .disks = { RAW } },
+      structured_at_once, "65 channels|1 to 64", "65" },
     { REFUSE "unknown-option", { TCG, .no_dest = true, .disks = { RAW } },
       at_once, "\"speed=9\"", NOWHERE ",channels=2,speed=9" },
     { REFUSE "no-address", { TCG, .no_dest = true, .disks = { RAW } },
@@ -378,16 +491,32 @@ static const Row rows[] = {
     { REFUSE "unmigratable-cpu",
       { KVM, .disks = { RAW }, .arguments = "-cpu qemu64,pni=off,invtsc=on" },
       at_once, "non-migratable CPU|invtsc" },
-    { REFUSE "capabilities",
-      { TCG, .disks = { RAW }, .no_listen = true }, by_capability, NULL,
-      capabilities },
-    { REFUSE "capabilities/dirty-ring",
-      { .accel = ROW_KVM_RING, .disks = { RAW },
-        .no_listen = true }, by_capability, NULL, ring_capabilities },
+    { REFUSE "capability/xbzrle",
+      { TCG, .disks = { RAW }, .no_listen = true }, by_capability_for_once,
+      NULL, &(const Refused) { "xbzrle" } },
+    CAPABILITY("postcopy-ram", NULL),
+    CAPABILITY("postcopy-preempt", "postcopy-ram"),
+    CAPABILITY("postcopy-blocktime", NULL),
+    CAPABILITY("x-colo", NULL),
+    CAPABILITY("multifd", NULL),
+    CAPABILITY("zero-copy-send", "multifd"),
+    CAPABILITY("mapped-ram", NULL),
+    CAPABILITY("background-snapshot", NULL),
+    CAPABILITY("release-ram", NULL),
+    CAPABILITY("rdma-pin-all", NULL),
+    CAPABILITY("dirty-bitmaps", NULL),
+    /* QEMU has it with a dirty ring only. */
+    { REFUSE "capability/dirty-limit",
+      { .accel = ROW_KVM_RING, .disks = { RAW }, .no_listen = true },
+      by_capability, NULL, &(const Refused) { "dirty-limit" } },
 
     { REFUSE "incoming/option-of-the-source",
       { TCG, .disks = { RAW }, .no_listen = true },
       incoming_at_once, "\"channels\"", "shmig:127.0.0.1:0,channels=2" },
+    { REFUSE "incoming/disks",
+      { TCG, .disks = { RAW }, .no_listen = true },
+      incoming_at_once, "\"disks\" is for the source",
+      "shmig:127.0.0.1:0,disks=disk0" },
     { REFUSE "incoming/address-of-another-host",
       { TCG, .disks = { RAW }, .no_listen = true },
       incoming_at_once, "Failed to bind", "shmig:192.0.2.1:9" },
