@@ -13,10 +13,11 @@
 
 /*
  * KVM with a dirty ring of the largest size.  A KVM that interprets
- * instructions has an entry for each write instead of each page, and runs
- * over a ring of 4096 between two looks, and over this one when nobody looks
- * for a second.  Pages are lost then: shmig fails, QEMU's own migration goes
- * on.
+ * instructions has an entry for each write instead of each page, and may carry
+ * out a thousand more when a ring is full: it runs over one of 4096 between two
+ * looks, and over this one when nobody looks for a second.  Pages are lost
+ * then: shmig fails, QEMU's own migration goes on.  docs/dirty-bench.md has
+ * the figures.
  */
 #define ROW_KVM_RING "kvm,dirty-ring-size=65536"
 
