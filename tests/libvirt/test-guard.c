@@ -91,7 +91,7 @@ static bool uses_key(Domain *domain, GError **errp)
     Virsh *move = move_until_copying(domain, slowly, errp);
     bool ok = move &&
               source_says(domain, "{\"execute\":\"query-migrate-parameters\"}",
-                          "\"tls-creds\":\"objlibvirt_migrate_psk", errp) &&
+                          "\"tls-creds\":\"objlibvirt_migrate_tls", errp) &&
               move_set_free(domain, errp) && virsh_wait(move, 60, errp);
 
     virsh_free(move);
