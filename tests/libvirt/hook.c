@@ -38,7 +38,7 @@ static bool put_script(Hook *hook, const char *operation, GError **errp)
                         "#!/bin/sh\n"
                         "[ \"$2\" = %s ] || exit 0\n"
                         "echo here >/var/lib/libvirt/hook-here\n"
-                        "read -r end </var/lib/libvirt/hook-go-on\n"
+                        "read -r end </var/lib/libvirt/hook-go-on || exit 0\n"
                         "END\n"
                         "chmod +x " SCRIPT "\n",
                         operation);

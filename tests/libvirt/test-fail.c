@@ -285,7 +285,7 @@ static const Case cases[] = {
       P2P " --dest-storage-path " PLACE,
       "destination host|No space left", .data = &small },
     { FAIL "destination-killed", BOTH, dest_killed, SHARED_NOTHING MOVE_SLOWLY,
-      "closed channel|destination host" },
+      "channel|destination host" },
     { FAIL "source-killed", BOTH, source_killed, SHARED_NOTHING MOVE_SLOWLY },
 
     { FAIL "destination-daemon-killed/prepare", BOTH,
@@ -294,7 +294,7 @@ static const Case cases[] = {
     { FAIL "destination-daemon-killed/start", BOTH,
       dest_daemon_killed_at_hook, SHARED_NOTHING, NULL, .data = "start" },
     { FAIL "destination-daemon-killed/start/peer-to-peer", BOTH,
-      dest_daemon_killed_at_hook, P2P, "peer", .data = "start" },
+      dest_daemon_killed_at_hook, P2P, NULL, .data = "start" },
     { FAIL "destination-daemon-killed/copy", BOTH, dest_daemon_killed,
       SHARED_NOTHING MOVE_SLOWLY },
     { FAIL "destination-daemon-killed/copy/peer-to-peer", BOTH,
