@@ -75,7 +75,7 @@ static bool logs_are_clean(Host host, GError **errp)
 static bool has_no_key(Host host, GError **errp)
 {
     g_autofree char *found =
-        host_run(case_hosts(), host, errp, "find", "/var/lib/libvirt",
+        host_run(case_hosts(), host, errp, "find", "/var/lib/libvirt/qemu",
                  "/run/libvirt", "-name", "*.psk", NULL);
 
     if (found && *found) {

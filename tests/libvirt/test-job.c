@@ -42,7 +42,7 @@ static bool tells_progress(Domain *domain, GError **errp)
     Virsh *move = move_until_copying(domain, case_now()->flags, errp);
     bool ok = move &&
               says(domain, HOST_A, "domjobinfo",
-                   "Migration|Data remaining:|Data total:|Memory total:|"
+                   "Outgoing migration|Data remaining:|Data total:|Memory total:|"
                    "File processed:|File remaining:|File total:",
                    errp) &&
               move_set_free(domain, errp) &&
