@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What QEMU's devices write into the memory of a guest that is stopped for
- * the switch-over arrives with it.
+ * the switch-over arrives with it, and memory that goes meanwhile fails it.
  *
  * The destination is kept from reading while the last bytes go out, so that
  * the switch-over lasts until the test lets it end.  The qtest line writes to
- * memory as a device does.
+ * memory as a device does, and to ports as a guest does.
  */
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
@@ -108,6 +108,32 @@ static bool device_writes(Pair *pair, GError **errp)
            pair_verify(pair->dest, pair->disks, errp) && pair_quit(pair, errp);
 }
 
+/* Of ACPI, by which a guest lets go of memory: the DIMM's slot, and a bit. */
+#define EJECT_SLOT_0 "outl 0xa00 0x0"
+#define EJECT "outb 0xa14 0x8"
+
+static bool is_copying_disks(JsonNode *info)
+{
+    return json_int_at(info, "shmig.wire-bytes") > PAIR_SLOW_BYTES / 2;
+}
+
+/* The guest gives memory away that is being copied. */
+static bool unplugged(Pair *pair, GError **errp)
+{
+    g_autofree char *sentence = NULL;
+
+    if (!pair_migrate(pair, errp) ||
+        !pair_wait_query(pair, is_copying_disks, errp) ||
+        !qtest_says(pair, "source", EJECT_SLOT_0, "OK", errp) ||
+        !qtest_says(pair, "source", EJECT, "OK", errp) ||
+        !pair_hurry(pair, errp)) {
+        return false;
+    }
+    sentence = pair_wait_failed(pair, errp);
+    return sentence && row_said(sentence, errp) &&
+           pair_source_unharmed(pair, errp) && machine_quit(pair->source, errp);
+}
+
 /* clang-format off */
 #define QTEST(side_) \
     "-qtest unix:{dir}/" side_ ".qtest,server=on,wait=off -qtest-log none"
@@ -120,6 +146,13 @@ static bool device_writes(Pair *pair, GError **errp)
 static const Row rows[] = {
     { "/qemu/late/device-writes", LATE("kvm"), device_writes },
     { "/qemu/late/device-writes/tcg", LATE("tcg"), device_writes },
+    { "/qemu/late/memory-unplugged",
+      { .accel = "tcg", .guest = "dirty=500 write=100", .slow = true,
+        .memory_more = "slots=2,maxmem=1G",
+        .arguments = "-object memory-backend-ram,id=m0,size=64M "
+                     "-device pc-dimm,id=dimm0,memdev=m0",
+        .source_arguments = QTEST("source"), .disks = { { .format = "raw" } } },
+      unplugged, "memory of 64 MiB was unplugged|migrate again" },
 };
 /* clang-format on */
 
