@@ -40,14 +40,14 @@ static bool progress_is_honest(const char *output, GError **errp)
 static bool tells_progress(Domain *domain, GError **errp)
 {
     Virsh *move = move_until_copying(domain, case_now()->flags, errp);
-    bool ok = move &&
-              says(domain, HOST_A, "domjobinfo",
-                   "Outgoing migration|Data remaining:|Data total:|Memory total:|"
-                   "File processed:|File remaining:|File total:",
-                   errp) &&
-              move_set_free(domain, errp) &&
-              virsh_wait(move, MOVE_SECONDS, errp) &&
-              progress_is_honest(virsh_output(move), errp);
+    bool ok =
+        move &&
+        says(domain, HOST_A, "domjobinfo",
+             "Outgoing migration|Data remaining:|Data total:|Memory total:|"
+             "File processed:|File remaining:|File total:",
+             errp) &&
+        move_set_free(domain, errp) && virsh_wait(move, MOVE_SECONDS, errp) &&
+        progress_is_honest(virsh_output(move), errp);
 
     virsh_free(move);
     return ok && domain_verify(domain, HOST_B, errp) &&
