@@ -237,6 +237,11 @@ bool guest_wait_beats(Guest *guest, unsigned n, double seconds, GError **errp)
     return true;
 }
 
+bool guest_has_run(const Guest *guest)
+{
+    return guest->beats.count > 1;
+}
+
 const GuestBeats *guest_beats(const Guest *guest)
 {
     return &guest->beats;

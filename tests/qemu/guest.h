@@ -60,6 +60,13 @@ typedef struct GuestBeats {
 
 const GuestBeats *guest_beats(const Guest *guest);
 
+/*
+ * Whether it has run on this QEMU.  One heartbeat is no sign of it: what the
+ * source's serial port could not send yet, up to 16 bytes, the destination's
+ * sends as soon as its state is loaded.
+ */
+bool guest_has_run(const Guest *guest);
+
 /* Requests of the guest that failed. */
 unsigned guest_io_errors(const Guest *guest);
 

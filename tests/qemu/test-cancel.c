@@ -131,7 +131,7 @@ static bool dest_survives(Pair *pair, GError **errp)
     if (!info || !row_said(json_text_at(info, "error-desc"), errp)) {
         return false;
     }
-    if (guest_beats(pair->dest->guest)->count) {
+    if (guest_has_run(pair->dest->guest)) {
         return harness_fail(errp, "the destination ran half a guest");
     }
     return machine_quit(pair->dest, errp) && pair_source_unharmed(pair, errp) &&
@@ -234,7 +234,7 @@ static bool while_held(Pair *pair, GError **errp)
     if (!with_held(pair, row_now()->data, then_cancel, errp)) {
         return false;
     }
-    if (guest_beats(pair->dest->guest)->count) {
+    if (guest_has_run(pair->dest->guest)) {
         return harness_fail(errp, "the destination ran the guest");
     }
     return pair_move_after_all(pair, errp);

@@ -307,7 +307,7 @@ static bool arrive_paused(Pair *pair, GError **errp)
         !runs_as(pair->dest, "paused", errp)) {
         return false;
     }
-    if (guest_beats(pair->dest->guest)->count) {
+    if (guest_has_run(pair->dest->guest)) {
         return harness_fail(errp, "a guest that was paused ran");
     }
     return pair_resume(pair, errp) &&
@@ -361,7 +361,7 @@ static bool powered_off(Pair *pair, GError **errp)
         machine_wait_exit(pair->source, BOOT_SECONDS, errp) != 0) {
         return false;
     }
-    if (guest_beats(pair->dest->guest)->count) {
+    if (guest_has_run(pair->dest->guest)) {
         return harness_fail(errp, "the destination ran half a guest");
     }
     return image_unchanged(pair->source_disks[0], errp) &&
