@@ -253,6 +253,12 @@ static void run(ShmigChannel *channel, int64_t *wait_ns)
     }
 }
 
+static bool is_patient(ShmigChannel *channel)
+{
+    return channel->ops->is_patient &&
+           channel->ops->is_patient(channel->opaque);
+}
+
 /*
  * The kernel tells nobody of a peer that is merely silent, so it is asked now
  * and then.
@@ -262,13 +268,12 @@ static void look(ShmigChannel *channel, int64_t *wait_ns)
     int64_t now = shmig_now_ns();
     g_autofree char *text = NULL;
 
-    if (!channel->can_be_silent ||
-        (channel->ops->is_patient &&
-         channel->ops->is_patient(channel->opaque))) {
+    if (!channel->can_be_silent) {
         return;
     }
     if (now >= channel->look_ns &&
-        shmig_socket_is_silent(channel->fd, &channel->heard, now)) {
+        shmig_socket_is_silent(channel->fd, &channel->heard, now) &&
+        !is_patient(channel)) {
         text = g_strdup_printf("the peer was not heard of on channel %u for "
                                "%d s; is its host up, and the network?",
                                channel->index, SHMIG_SOCKET_SILENT_MS / 1000);
